@@ -1,0 +1,153 @@
+//! A gateway in front of the lab's engines, and calls of its tools in one line.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use quaymaster::{
+    config::{Config, Environment, Flags},
+    gateway::{Failure, Gateway, Request},
+    tool::Answer,
+};
+use serde_json::{Value, json};
+
+/// How an engine is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// Engine 20.10 on a unix socket.
+    Unix,
+    /// Engine 26.1 over TCP with mutual TLS.
+    Tls,
+    /// Engine 26.1 behind sshd, through `docker system dial-stdio`.
+    Ssh,
+}
+
+/// Every way, and with it both engine versions.
+pub const LINKS: [Link; 3] = [Link::Unix, Link::Tls, Link::Ssh];
+
+/// A variable of the lab; without the lab there is no test.
+pub fn lab(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests through integration/test"))
+}
+
+impl Link {
+    /// The endpoint as a host specification has it, markers left out.
+    pub fn endpoint(self) -> String {
+        match self {
+            Self::Unix => format!("unix://{}", lab("LAB_LOCAL_SOCKET")),
+            Self::Tls => format!("tcp://127.0.0.1:{}(tls={})", lab("LAB_STAGING_PORT"), lab("LAB_TLS_DIR")),
+            Self::Ssh => format!("ssh://{}@127.0.0.1:{}", lab("LAB_SSH_USER"), lab("LAB_SSH_PORT")),
+        }
+    }
+
+    /// The unix socket of the engine behind it, for looking at it directly.
+    pub fn socket(self) -> String {
+        lab(match self {
+            Self::Unix => "LAB_LOCAL_SOCKET",
+            Self::Tls => "LAB_STAGING_SOCKET",
+            Self::Ssh => "LAB_PROD_SOCKET",
+        })
+    }
+}
+
+/// The environment of the lab's person: its home holds the ssh keys and known hosts.
+pub fn environment() -> Environment {
+    Environment {
+        variables: BTreeMap::new(),
+        home: Some(lab("LAB_HOME").into()),
+        user: Some("root".into()),
+        working_directory: lab("LAB_DIR").into(),
+    }
+}
+
+/// A gateway for host specifications, in order.
+pub fn gateway(specs: &[String]) -> Arc<Gateway> {
+    let flags = Flags { hosts: specs.to_vec(), toolsets: vec!["all".into()], ..Flags::default() };
+    let environment = environment();
+    let config = Config::load(&environment, &flags).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
+    Gateway::new(config, environment).expect("the gateway")
+}
+
+/// One host called `lab`, and calls on it.
+pub struct Rig {
+    pub gateway: Arc<Gateway>,
+    prefix: String,
+}
+
+impl Rig {
+    /// A host that allows everything.
+    pub fn new(link: Link) -> Self {
+        Self::with_markers(link, "")
+    }
+
+    /// A host with markers such as `(ro)`.
+    pub fn with_markers(link: Link, markers: &str) -> Self {
+        let prefix = format!("qm-{:08x}", rand());
+        Self { gateway: gateway(&[format!("lab={}{markers}", link.endpoint())]), prefix }
+    }
+
+    /// A name that no other test uses.
+    pub fn name(&self, suffix: &str) -> String {
+        format!("{}-{suffix}", self.prefix)
+    }
+
+    /// Calls a tool.
+    pub async fn call(&self, tool: &str, arguments: Value) -> Reply {
+        let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+        Reply(self.gateway.call(Request::new(tool, arguments)).await)
+    }
+
+    /// Starts a container of the lab's image that sleeps; the caller removes it.
+    pub async fn sleeper(&self, suffix: &str) -> String {
+        let name = self.name(suffix);
+        self.call("run_container", json!({"image": lab("LAB_IMAGE"), "name": name, "command": ["sleep", "600"]}))
+            .await
+            .ok();
+        name
+    }
+
+    /// Removes a container, whatever its state.
+    pub async fn remove(&self, container: &str) {
+        self.call("remove_container", json!({"containers": [container], "force": true, "volumes": true})).await.ok();
+    }
+}
+
+/// What a call answered.
+#[derive(Debug)]
+pub struct Reply(Result<Answer, Failure>);
+
+impl Reply {
+    /// The structured answer.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        match self.0 {
+            Ok(answer) => answer.structured.map_or(Value::String(answer.text), Value::Object),
+            Err(failure) => panic!("the call failed: {failure:?}"),
+        }
+    }
+
+    /// The text of the answer.
+    #[track_caller]
+    pub fn text(self) -> String {
+        self.0.unwrap_or_else(|failure| panic!("the call failed: {failure:?}")).text
+    }
+
+    /// The error as an agent gets it: `kind`, `host`, `message`, `hint`, `retryable`.
+    #[track_caller]
+    pub fn error(self) -> Value {
+        match self.0 {
+            Ok(answer) => panic!("the call succeeded: {}", answer.text),
+            Err(Failure::Tool(error) | Failure::UnknownTool(error)) => error.to_json(),
+        }
+    }
+
+    /// The error's kind.
+    #[track_caller]
+    pub fn kind(self) -> String {
+        self.error()["kind"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn rand() -> u32 {
+    use std::hash::{BuildHasher, Hasher};
+    let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    (hash & u64::from(u32::MAX)) as u32
+}

@@ -1,0 +1,191 @@
+//! What was configured, validated: the hosts, their limits, and what is offered of them.
+
+mod anchor;
+mod auto;
+pub mod environment;
+mod file;
+mod load;
+mod refusal;
+mod resolve;
+pub mod spec;
+
+use std::{fmt, path::PathBuf};
+
+use serde::Deserialize;
+
+pub use environment::Environment;
+pub use load::Flags;
+
+/// Everything that was configured, checked as far as it can be without a catalogue of tools.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// At least one; the first is the default for reads.
+    pub hosts: Vec<HostConfig>,
+    /// Toolsets to list; empty means the default (`core`).
+    pub toolsets: Vec<String>,
+    /// Tool globs and toolset names that do not exist for anybody.
+    pub deny: Vec<String>,
+    /// Whether what is made here is labelled `quaymaster.managed=true`.
+    pub labels: bool,
+    /// Where the list of hosts came from, for people: a flag, a variable, a file, `auto`.
+    pub origin: String,
+    /// Things worth saying that do not stop the start.
+    pub warnings: Vec<String>,
+}
+
+/// One host with its settings.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// `[a-z0-9][a-z0-9_.-]{0,62}`, unique.
+    pub name: String,
+    /// Where the daemon is.
+    pub endpoint: Endpoint,
+    /// What the host allows, already capped by `--mode`.
+    pub mode: Mode,
+    /// A sentence of the operator's that agents see.
+    pub note: Option<String>,
+    /// Groups that reads can address with `tag:NAME`.
+    pub tags: Vec<String>,
+}
+
+/// What a host allows, from the most to the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Everything.
+    #[default]
+    Rw,
+    /// Everything but what destroys an object of the engine.
+    Nd,
+    /// Reads only.
+    Ro,
+}
+
+impl Mode {
+    /// The marker that stands for it: `rw`, `nd`, `ro`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rw => "rw",
+            Self::Nd => "nd",
+            Self::Ro => "ro",
+        }
+    }
+
+    /// Reads `rw`, `nd` or `ro`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Rw, Self::Nd, Self::Ro].into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+/// Where a daemon is and how it is reached; `auto` and `local` are resolved already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A unix socket.
+    Unix {
+        /// Its absolute path.
+        path: PathBuf,
+    },
+    /// Plain TCP: loopback, or anywhere when asked for with `insecure`.
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// 2375 unless given.
+        port: u16,
+    },
+    /// TCP with verified TLS.
+    Tls {
+        /// Name or address, without brackets; also what the certificate must name.
+        host: String,
+        /// 2376 unless given.
+        port: u16,
+        /// The files that verify and identify.
+        tls: TlsFiles,
+    },
+    /// SSH.
+    Ssh(SshEndpoint),
+    /// `auto` or `local` found nothing; calls answer `unreachable` and `check` says where was looked.
+    Missing {
+        /// Every place that was looked at.
+        looked_for: Vec<String>,
+    },
+}
+
+impl Endpoint {
+    /// Whether the daemon is on this machine: a unix socket or loopback TCP.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Unix { .. } | Self::Missing { .. } => true,
+            Self::Tcp { host, .. } | Self::Tls { host, .. } => is_loopback(host),
+            Self::Ssh(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// Writes the address as a specification has it: for the person only, never for an agent.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix { path } => write!(formatter, "unix://{}", path.display()),
+            Self::Tcp { host, port } | Self::Tls { host, port, .. } => {
+                write!(formatter, "tcp://{}:{port}", spec::bracketed(host))
+            }
+            Self::Ssh(SshEndpoint { user, host, port, socket, .. }) => {
+                spec::write_ssh(formatter, user.as_deref(), host, *port, socket.as_deref())
+            }
+            Self::Missing { .. } => formatter.write_str("no daemon found"),
+        }
+    }
+}
+
+/// Whether a host name or address (without brackets) is this machine.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The PEM files of a TLS endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The only authorities that are trusted.
+    pub ca: PathBuf,
+    /// Certificate chain and private key of the client.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// An SSH endpoint; what is absent comes from `ssh_config`, then from ssh's own defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SshEndpoint {
+    /// Host name, address (without brackets) or alias of `ssh_config`.
+    pub host: String,
+    /// Login name.
+    pub user: Option<String>,
+    /// Port.
+    pub port: Option<u16>,
+    /// Path of the engine's socket on the far side; set means `Tunnel::Streamlocal`.
+    pub socket: Option<String>,
+    /// How a channel reaches the engine.
+    pub tunnel: Tunnel,
+    /// Private keys to try, instead of those of `ssh_config` and the defaults.
+    pub identity_files: Option<Vec<PathBuf>>,
+    /// The agent's socket, or `none`.
+    pub identity_agent: Option<String>,
+    /// Files of known host keys, instead of those of `ssh_config` and the defaults.
+    pub known_hosts: Option<Vec<PathBuf>>,
+    /// Jump hosts, `[user@]host[:port]` separated by commas, or `none`.
+    pub proxy_jump: Option<String>,
+}
+
+/// How a channel of an SSH session reaches the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tunnel {
+    /// Runs `docker system dial-stdio` on the far side.
+    #[default]
+    DialStdio,
+    /// Opens a direct stream to the remote socket.
+    Streamlocal,
+}

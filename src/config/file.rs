@@ -1,0 +1,180 @@
+//! The configuration file, `hosts.toml`: everything that can be set, checked down to the line.
+
+mod host;
+
+use std::{
+    fs::File as Handle,
+    io::{ErrorKind, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+pub(super) use host::{FileHost, SshSettings};
+
+use super::{
+    Environment, Mode,
+    anchor::Anchor,
+    refusal::{located, quoted, quoted_path, refusal, suggestion},
+    resolve::unreadable,
+    spec::given_twice,
+};
+use crate::error::{Error, Result};
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// The mend where there is no better one.
+const EXAMPLE: &str = "see hosts.example.toml for every key";
+
+/// What a file says, checked in itself; nothing is looked up yet.
+#[derive(Debug)]
+pub(super) struct File {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// The cap over every host.
+    pub(super) mode: Mode,
+    /// What does not exist for anybody.
+    pub(super) deny: Vec<String>,
+    /// Toolsets to list.
+    pub(super) toolsets: Vec<String>,
+    /// Whether what is made is labelled.
+    pub(super) labels: bool,
+    /// Its hosts, in order.
+    pub(super) hosts: Vec<FileHost>,
+}
+
+/// The file as it is written; its fields are the keys.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    deny: Vec<String>,
+    #[serde(default)]
+    toolsets: Vec<String>,
+    labels: Option<bool>,
+    #[serde(default)]
+    host: Vec<host::Table>,
+}
+
+impl File {
+    /// Reads the file that was named, else the default one, which may be absent.
+    pub(super) fn find(named: Option<&Path>, environment: &Environment) -> Result<Option<Self>> {
+        let anchor = Anchor { base: &environment.working_directory, home: environment.home.as_deref() };
+        let variable = environment.get("QUAYMASTER_CONFIG").map(Path::new);
+        if let Some(path) = named.filter(|path| !path.as_os_str().is_empty()).or(variable) {
+            let path = anchor.path(path)?;
+            let mend = "name a file that exists with --config or QUAYMASTER_CONFIG";
+            let text = read(&path)?.map_err(|error| unreadable(&path, &error, mend))?;
+            return Self::parse(&text, path, anchor.home).map(Some);
+        }
+        let directory = match environment.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+            Some(directory) => Some(directory),
+            None => anchor.home.map(|home| home.join(".config")),
+        };
+        let Some(path) = directory.map(|directory| directory.join("quaymaster/hosts.toml")) else {
+            return Ok(None);
+        };
+        match read(&path)? {
+            Ok(text) => Self::parse(&text, path, anchor.home).map(Some),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(unreadable(&path, &error, "name another file with --config")),
+        }
+    }
+
+    /// Reads a text as the file at `path`.
+    pub(super) fn parse(text: &str, path: PathBuf, home: Option<&Path>) -> Result<Self> {
+        let source = Source { text, path: &path };
+        let document: Document = toml::from_str(text).map_err(|error| source.refuse_toml(&error))?;
+        let anchor = Anchor { base: path.parent().unwrap_or(Path::new("/")), home };
+        let mut hosts: Vec<FileHost> = Vec::with_capacity(document.host.len());
+        for table in document.host {
+            let start = table.name.span().start;
+            let host = table.checked(anchor).map_err(|(place, refused)| source.refuse_at(place, &refused))?;
+            if hosts.iter().any(|other| other.spec.name == host.spec.name) {
+                return Err(source.refuse_at(start, &given_twice(&host.spec.name)));
+            }
+            hosts.push(host);
+        }
+        Ok(Self {
+            mode: document.mode,
+            deny: document.deny,
+            toolsets: document.toolsets,
+            labels: document.labels.unwrap_or(true),
+            hosts,
+            path,
+        })
+    }
+}
+
+/// Reads a file that only its owner can write; the inner error is that of the file system.
+fn read(path: &Path) -> Result<std::io::Result<String>> {
+    let read = || {
+        let handle = Handle::open(path)?;
+        let mode = handle.metadata()?.mode();
+        let mut bytes = Vec::new();
+        handle.take(LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok((mode, bytes))
+    };
+    let (mode, bytes) = match read() {
+        Ok(read) => read,
+        Err(error) => return Ok(Err(error)),
+    };
+    let file = quoted_path(path);
+    if mode & 0o022 != 0 {
+        let what = format!("{file} can be written by others than its owner (mode {:o})", mode & 0o777);
+        return Err(refusal(what, format!("chmod go-w {file}")));
+    }
+    if bytes.len() as u64 > LARGEST {
+        return Err(refusal(format!("{file} is larger than 1 MiB"), EXAMPLE));
+    }
+    String::from_utf8(bytes).map(Ok).map_err(|_| refusal(format!("{file} is not UTF-8"), EXAMPLE))
+}
+
+/// A file while it is read.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl Source<'_> {
+    /// A refusal with the file and the line of a byte.
+    fn refuse_at(self, byte: usize, refused: &Error) -> Error {
+        let line = 1 + self.text.bytes().take(byte).filter(|byte| *byte == b'\n').count();
+        located(format_args!("{}, line {line}", quoted_path(self.path)), refused)
+    }
+
+    /// The refusal of what is no TOML or not ours, on one line and with "did you mean".
+    fn refuse_toml(self, error: &toml::de::Error) -> Error {
+        let unknown =
+            [("unknown field `", "key"), ("unknown variant `", "value")].into_iter().find_map(|(prefix, noun)| {
+                let (given, expected) = error.message().strip_prefix(prefix)?.rsplit_once("`, expected ")?;
+                let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+                let mend = suggestion(given, known.iter().copied(), &format!("it is one of {}", known.join(", ")));
+                Some(refusal(format!("unknown {noun} {}", quoted(given)), mend))
+            });
+        let refused = unknown.unwrap_or_else(|| {
+            let message = error.message().replace(char::is_control, " ");
+            let message = message.replace("expected i64", "expected a number").replace("a sequence", "an array");
+            let text = error.span().and_then(|span| self.text.get(span)?.lines().next());
+            refusal(
+                match text {
+                    Some(text) if !message.contains(['`', '"']) => format!("{message}: {}", quoted(text)),
+                    _ => message,
+                },
+                EXAMPLE,
+            )
+        });
+        match error.span() {
+            Some(span) => self.refuse_at(span.start, &refused),
+            None => located(quoted_path(self.path), &refused),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

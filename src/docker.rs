@@ -1,0 +1,473 @@
+//! What a tool holds to speak to one daemon, for reading or for writing, and never beyond its ceiling.
+
+pub mod access;
+mod connect;
+pub mod guard;
+pub mod hosts;
+pub mod names;
+pub mod objects;
+mod pool;
+mod ssh;
+pub mod stream;
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bollard::{BollardRequest, ClientVersion};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::{Error, Kind, Result};
+use access::{Ceiling, Effect, Permission};
+use guard::Wire;
+pub use hosts::{ApiVersion, Engine, Fleet, Health, Host};
+use pool::{Body, Length, empty};
+
+/// How long the headers of a read's answer may take.
+pub const HEADERS: Duration = Duration::from_secs(10);
+/// The longest JSON document that is read from a daemon.
+const LARGEST_DOCUMENT: usize = 32 << 20;
+
+/// A handle to one daemon, for one call, with a ceiling.
+///
+/// Every request goes through the guard. Reads come back as tolerant JSON, since a newer
+/// daemon's values must not fail them; writes go through bollard's typed client
+/// ([`Docker::typed`]), which sends over the same guarded connections.
+#[derive(Clone)]
+pub struct Docker {
+    host: Arc<Host>,
+    ceiling: Ceiling,
+    call: Arc<CallState>,
+}
+
+/// What one call has done so far on one host.
+#[derive(Default)]
+struct CallState {
+    created: Mutex<HashSet<String>>,
+    long: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+/// A path with its query, made from a template and validated names only.
+#[derive(Debug, Clone)]
+pub struct Target {
+    path: String,
+    query: Vec<(String, String)>,
+    headers: Duration,
+    length: Length,
+}
+
+impl Target {
+    /// A path; whatever is put into it has passed [`names`] or came from the daemon as a full id.
+    #[must_use]
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), query: Vec::new(), headers: HEADERS, length: Length::Short }
+    }
+
+    /// Adds a parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        self.query.push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds `filters`, the engine's JSON object of lists, unless it is empty.
+    #[must_use]
+    pub fn filters(self, filters: &Filters) -> Self {
+        if filters.0.is_empty() { self } else { self.query("filters", Value::Object(filters.0.clone()).to_string()) }
+    }
+
+    /// Gives the daemon longer than ten seconds to begin its answer.
+    #[must_use]
+    pub fn patient(mut self, headers: Duration) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Says that the answer may stay open; it never takes a host's last connection.
+    #[must_use]
+    pub fn long(mut self) -> Self {
+        self.length = Length::Long;
+        self
+    }
+
+    fn uri(self) -> Result<Uri> {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
+        let target = if query.is_empty() { self.path } else { format!("{}?{query}", self.path) };
+        target.parse().map_err(|_| Error::invalid("a name cannot be part of a request"))
+    }
+}
+
+/// The engine's filters: every value of a key counts, keys are joined with and.
+#[derive(Debug, Clone, Default)]
+pub struct Filters(serde_json::Map<String, Value>);
+
+impl Filters {
+    /// Adds values under a key; none adds nothing.
+    #[must_use]
+    pub fn with<T: AsRef<str>>(mut self, key: &str, values: impl IntoIterator<Item = T>) -> Self {
+        let values: Vec<Value> = values.into_iter().map(|value| value.as_ref().into()).collect();
+        if !values.is_empty() {
+            self.0.insert(key.into(), values.into());
+        }
+        self
+    }
+}
+
+impl Docker {
+    pub(crate) fn new(host: Arc<Host>, ceiling: Ceiling) -> Self {
+        Self { host, ceiling, call: Arc::default() }
+    }
+
+    /// The host's name.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host.config().name
+    }
+
+    /// The host's settings.
+    #[must_use]
+    pub fn config(&self) -> &crate::config::HostConfig {
+        self.host.config()
+    }
+
+    /// What is known about the daemon; connects if nothing is.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    pub async fn engine(&self) -> Result<Engine> {
+        if let Some(engine) = self.host.engine() {
+            return Ok(engine);
+        }
+        self.ping().await?;
+        self.host.engine().ok_or_else(|| Error::docker("the daemon does not say which version it is"))
+    }
+
+    /// Asks whether the daemon answers.
+    ///
+    /// # Errors
+    /// Those of connecting.
+    pub async fn ping(&self) -> Result<()> {
+        self.json(Target::new("/_ping")).await.map(drop)
+    }
+
+    /// Reads `/info`, and remembers the engine's identity.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn info(&self) -> Result<Value> {
+        let info = self.json(Target::new("/info")).await?;
+        if let Some(id) = info.get("ID").and_then(Value::as_str) {
+            self.host.identify(id);
+        }
+        Ok(info)
+    }
+
+    /// Reads a JSON document; an empty or plain-text answer is a JSON string.
+    ///
+    /// Join tokens and payloads of configs are dropped from it unless the ceiling grants them.
+    ///
+    /// # Errors
+    /// The guard's refusal, a failed connection, an error of the daemon, a truncated or foreign answer.
+    pub async fn json(&self, target: Target) -> Result<Value> {
+        self.json_of(Method::GET, target).await
+    }
+
+    async fn json_of(&self, method: Method, target: Target) -> Result<Value> {
+        let (wire, response) = self.ask(method, target).await?;
+        let is_json = is_json(&response);
+        let bytes = collect(response.into_body(), LARGEST_DOCUMENT).await?;
+        if !is_json {
+            return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        let mut document = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::docker("the daemon's answer is cut off or is not JSON")
+                .detail(format!("{error}: {}", sample(&bytes)))
+        })?;
+        self.withhold(wire, &mut document);
+        Ok(document)
+    }
+
+    /// Opens a stream of bytes: logs, events, statistics.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn bytes(&self, target: Target) -> Result<stream::Bytes> {
+        let (_, response) = self.ask(Method::GET, target.long()).await?;
+        Ok(stream::Bytes::new(response))
+    }
+
+    /// Waits until a container is `not-running` or `removed`; answers its exit code.
+    ///
+    /// # Errors
+    /// As [`Docker::json`]; the caller sets the deadline.
+    pub async fn wait(&self, container: &str, condition: &str) -> Result<Option<i64>> {
+        let target = Target::new(format!("/containers/{container}/wait"))
+            .query("condition", condition)
+            .patient(Duration::from_secs(3600))
+            .long();
+        let answer = self.json_of(Method::POST, target).await?;
+        Ok(answer.get("StatusCode").and_then(Value::as_i64))
+    }
+
+    /// Bollard's client over this handle's guarded connections, for typed writes.
+    ///
+    /// # Errors
+    /// Those of connecting: the engine's version is found out first.
+    pub async fn typed(&self) -> Result<bollard::Docker> {
+        let ApiVersion { major, minor } = self.engine().await?.api;
+        let docker = self.clone();
+        let transport = move |request: BollardRequest| {
+            let docker = docker.clone();
+            async move {
+                docker
+                    .carry(request)
+                    .await
+                    .map_err(|error| bollard::errors::Error::IOError { err: io::Error::other(error) })
+            }
+        };
+        let version = ClientVersion { major_version: major, minor_version: minor };
+        // The deadlines are ours; bollard's covers the headers only.
+        Ok(bollard::Docker::connect_with_custom_transport(transport, Some("http://docker"), 24 * 3600, &version)?)
+    }
+
+    /// Notes that this call made the container, so that `create` is enough to start it.
+    pub fn made(&self, container: &str) {
+        self.call.created.lock().unwrap_or_else(PoisonError::into_inner).insert(container.to_owned());
+    }
+
+    async fn carry(&self, request: BollardRequest) -> Result<Response<Incoming>> {
+        let (mut parts, body) = request.into_parts();
+        // Bollard writes an absolute address and drops the version: only path and query are kept.
+        let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        parts.uri = Uri::from(target);
+        let body = body.map_err(Into::into).boxed_unsync();
+        let long = parts.headers.contains_key(header::UPGRADE);
+        let length = if long { Length::Long } else { Length::Short };
+        let (wire, response) =
+            self.send(Request::from_parts(parts, body), length, Duration::from_secs(24 * 3600)).await?;
+        if withheld(wire).is_some() {
+            return Err(Error::internal("an answer that must be looked through was asked for unseen"));
+        }
+        Ok(response)
+    }
+
+    async fn ask(&self, method: Method, target: Target) -> Result<(Wire, Response<Incoming>)> {
+        let (headers, length) = (target.headers, target.length);
+        let request = Request::builder()
+            .method(method)
+            .uri(target.uri()?)
+            .body(empty())
+            .map_err(|error| Error::invalid("a name cannot be part of a request").detail(error.to_string()))?;
+        let (wire, response) = self.send(request, length, headers).await?;
+        let status = response.status();
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            return Ok((wire, response));
+        }
+        let is_json = is_json(&response);
+        let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
+        Err(refusal_of_daemon(status, &body, is_json))
+    }
+
+    /// The single exit: guard, connection, version.
+    async fn send(
+        &self,
+        request: Request<Body>,
+        length: Length,
+        headers: Duration,
+    ) -> Result<(Wire, Response<Incoming>)> {
+        let wire = guard::classify(request.method(), request.uri())
+            .and_then(|wire| {
+                let body = !request.body().is_end_stream();
+                self.ceiling.admits(&wire, request.headers(), body, self.creates(request.uri()))?;
+                Ok(wire)
+            })
+            .map_err(|guard::Refusal(reason)| {
+                Error::denied(format!(
+                    "the guard refused {} {}: {reason}",
+                    request.method(),
+                    names::quote(request.uri().path())
+                ))
+                .hint("nothing was sent; do not retry, and report it")
+            })?;
+        if length == Length::Long {
+            self.lease().await?;
+        }
+        let response = self.host.exchange(request, wire.writes(), headers).await?;
+        Ok((wire, response))
+    }
+
+    /// One call holds at most one of the places for long requests, until it ends.
+    async fn lease(&self) -> Result<()> {
+        let held = |state: &CallState| state.long.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if !held(&self.call) {
+            let permit = self.host.room_for_long().await?;
+            *self.call.long.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        }
+        Ok(())
+    }
+
+    fn creates(&self, uri: &Uri) -> bool {
+        let created = self.call.created.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut segments = uri.path().split('/').skip(1);
+        segments.next() == Some("containers") && segments.next().is_some_and(|id| created.contains(id))
+    }
+
+    fn withhold(&self, wire: Wire, document: &mut Value) {
+        let Some((field, permission)) = withheld(wire) else { return };
+        if self.ceiling.permissions.has(permission) && self.ceiling.effect >= Effect::Read {
+            return;
+        }
+        match document {
+            Value::Array(items) => items.iter_mut().for_each(|item| drop_field(item, field)),
+            item => drop_field(item, field),
+        }
+    }
+}
+
+/// What is dropped from an answer, and the permission that keeps it.
+fn withheld(wire: Wire) -> Option<(&'static str, Permission)> {
+    match wire.route.template {
+        "/swarm" => Some(("/JoinTokens", Permission::Credentials)),
+        "/configs" | "/configs/{id}" if wire.route.method == "GET" => Some(("/Spec/Data", Permission::Files)),
+        _ => None,
+    }
+}
+
+fn drop_field(document: &mut Value, pointer: &str) {
+    if let Some((parent, field)) = pointer.rsplit_once('/')
+        && let Some(Value::Object(object)) = document.pointer_mut(parent)
+    {
+        object.remove(field);
+    }
+}
+
+fn is_json<T>(response: &Response<T>) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("application/json"))
+}
+
+/// Reads a body to its end, but not beyond the limit.
+async fn collect(mut body: Incoming, limit: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(
+        body.size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or(0).min(limit),
+    );
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Error::docker("the daemon's answer was cut off").detail(error.to_string()).retryable(true)
+        })?;
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > limit {
+                return Err(Error::docker(format!("the daemon's answer is larger than {limit} bytes"))
+                    .hint("ask for less, with a filter or a smaller limit"));
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn sample(bytes: &[u8]) -> String {
+    names::quote(&String::from_utf8_lossy(bytes.get(..bytes.len().min(200)).unwrap_or_default()))
+}
+
+/// An HTTP error of a daemon, or of a proxy in front of it.
+fn refusal_of_daemon(status: StatusCode, body: &[u8], is_json: bool) -> Error {
+    let message = serde_json::from_slice::<Value>(body)
+        .ok()
+        .and_then(|document| Some(document.get("message")?.as_str()?.to_owned()))
+        .or_else(|| (!is_json && body.len() < 400).then(|| String::from_utf8_lossy(body).trim().to_owned()))
+        .filter(|message| !message.is_empty() && !message.starts_with('<'));
+    daemon_error(status.as_u16(), message.as_deref())
+}
+
+fn daemon_error(status: u16, message: Option<&str>) -> Error {
+    let message = message.map_or_else(
+        || format!("the daemon answered with HTTP status {status} and no reason"),
+        |message| {
+            let mut text: String = message
+                .chars()
+                .map(|character| if character.is_control() { ' ' } else { character })
+                .take(600)
+                .collect();
+            if message.chars().nth(600).is_some() {
+                text.push('…');
+            }
+            text
+        },
+    );
+    let kind = match status {
+        400 => Kind::Invalid,
+        401 | 403 => Kind::Denied,
+        404 => Kind::NotFound,
+        409 => Kind::Conflict,
+        501 => Kind::Unsupported,
+        _ => Kind::Docker,
+    };
+    let error = Error::new(kind, message);
+    match kind {
+        Kind::Denied => {
+            error.hint("the endpoint itself refuses this, as a socket proxy in front of it would; report it")
+        }
+        _ => error,
+    }
+}
+
+impl From<bollard::errors::Error> for Error {
+    fn from(error: bollard::errors::Error) -> Self {
+        use bollard::errors::Error as Bollard;
+        match error {
+            Bollard::DockerResponseServerError { status_code, message } => daemon_error(
+                status_code,
+                Some(message.trim()).filter(|text| !text.is_empty() && !text.starts_with('<')),
+            ),
+            Bollard::DockerStreamError { error } => daemon_error(500, Some(&error)),
+            Bollard::RequestTimeoutError => Self::timeout("the daemon did not answer in time"),
+            other => connect::broken(&other).unwrap_or_else(|| {
+                Self::docker("the daemon's answer is cut off or makes no sense").detail(other.to_string())
+            }),
+        }
+    }
+}
+
+/// Bytes as they come from a daemon.
+pub type Chunk = Bytes;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(target: &str) -> Wire {
+        guard::classify(&Method::GET, &target.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn tokens_and_payloads_are_dropped_by_route() {
+        let mut swarm = serde_json::json!({"ID": "x", "JoinTokens": {"Worker": "SWMTKN"}});
+        let (field, permission) = withheld(wire("/v1.41/swarm")).unwrap();
+        assert_eq!(permission, Permission::Credentials);
+        drop_field(&mut swarm, field);
+        assert_eq!(swarm, serde_json::json!({"ID": "x"}));
+        let mut config = serde_json::json!({"ID": "x", "Spec": {"Name": "n", "Data": "c2VjcmV0"}});
+        drop_field(&mut config, withheld(wire("/configs/x")).unwrap().0);
+        assert_eq!(config, serde_json::json!({"ID": "x", "Spec": {"Name": "n"}}));
+        assert!(withheld(wire("/info")).is_none());
+    }
+
+    #[test]
+    fn html_of_a_proxy_is_no_reason() {
+        let error = refusal_of_daemon(StatusCode::FORBIDDEN, b"<html><body>403 Forbidden", false);
+        assert_eq!(error.kind(), Kind::Denied);
+        assert!(!error.message().contains('<'));
+    }
+}

@@ -1,0 +1,415 @@
+//! The fleet: names and tags, one lazily connected host behind each name, and what is known of its health.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use dashmap::DashMap;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    Docker,
+    access::Ceiling,
+    connect::Dialer,
+    pool::{Body, CONNECT, Connection, HOST, Pool, empty, late},
+};
+use crate::{
+    config::{Config, Environment, HostConfig},
+    error::{Error, Kind, Result, nearest},
+};
+
+/// The newest API that our models know.
+const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 53 };
+/// The oldest API that is served: Docker 20.10.
+const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 41 };
+/// A host is reconnected on request at most once in this time.
+const RECONNECT: Duration = Duration::from_secs(10);
+
+/// A version of the engine API, such as 1.45.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion {
+    /// Always 1 so far.
+    pub major: usize,
+    /// What moves.
+    pub minor: usize,
+}
+
+impl ApiVersion {
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// What a daemon says of itself when it is first met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// The API version that requests carry: the lower of the daemon's newest and ours.
+    pub api: ApiVersion,
+    /// The engine's own version, such as `26.1.5`, where it says it.
+    pub version: Option<String>,
+    /// The engine's identity, once `/info` was read; machines cloned from one image share it.
+    pub id: Option<String>,
+}
+
+/// What is known about a host without asking it.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// When it last answered.
+    pub seen: Option<SystemTime>,
+    /// How long its last ping took.
+    pub latency: Option<Duration>,
+    /// Why it did not answer the last time, and since when it has not.
+    pub failure: Option<(Error, SystemTime)>,
+}
+
+/// One configured host: its settings, its connections, its engine.
+pub struct Host {
+    config: HostConfig,
+    pool: Arc<Pool>,
+    engine: Mutex<Option<Engine>>,
+    health: Mutex<Health>,
+    reconnected: Mutex<Option<Instant>>,
+}
+
+impl Host {
+    fn new(config: HostConfig, environment: &Arc<Environment>) -> Self {
+        let pool = Pool::new(Dialer::new(&config, environment));
+        Self { config, pool, engine: Mutex::default(), health: Mutex::default(), reconnected: Mutex::default() }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &HostConfig {
+        &self.config
+    }
+
+    /// What the daemon said of itself, if it was ever met.
+    #[must_use]
+    pub fn engine(&self) -> Option<Engine> {
+        lock(&self.engine).clone()
+    }
+
+    /// What is known about it without asking.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        lock(&self.health).clone()
+    }
+
+    /// How many connections (over SSH: channels) were ever opened to it.
+    #[must_use]
+    pub fn dialled(&self) -> usize {
+        self.pool.dialled()
+    }
+
+    /// A handle for reading.
+    #[must_use]
+    pub fn reading(self: &Arc<Self>) -> Docker {
+        self.with_ceiling(Ceiling::reading(self.config.mode))
+    }
+
+    /// A handle with a ceiling of the caller's decision. Only the gateway calls it with more than a read.
+    pub(crate) fn with_ceiling(self: &Arc<Self>, ceiling: Ceiling) -> Docker {
+        Docker::new(self.clone(), ceiling)
+    }
+
+    /// Makes new calls open new connections; those in flight keep theirs.
+    ///
+    /// # Errors
+    /// `busy` when it was done less than ten seconds ago; those of connecting.
+    pub async fn reconnect(self: &Arc<Self>) -> Result<Engine> {
+        {
+            let mut reconnected = lock(&self.reconnected);
+            if let Some(elapsed) = reconnected.map(|at| at.elapsed()).filter(|elapsed| *elapsed < RECONNECT) {
+                let wait = (RECONNECT - elapsed).as_secs() + 1;
+                return Err(Error::busy("the host was reconnected a moment ago").hint(format!("try again in {wait} s")));
+            }
+            *reconnected = Some(Instant::now());
+        }
+        self.pool.renew().await;
+        *lock(&self.engine) = None;
+        self.reading().engine().await
+    }
+
+    pub(super) async fn room_for_long(&self) -> Result<OwnedSemaphorePermit> {
+        self.pool.room_for_long().await
+    }
+
+    /// Sends a request that the guard has admitted, with the API version in front.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<Body>,
+        write: bool,
+        headers: Duration,
+    ) -> Result<Response<Incoming>> {
+        let answer = self.exchange_once(request, write, headers).await;
+        match &answer {
+            Ok(_) => {
+                let mut health = lock(&self.health);
+                health.seen = Some(SystemTime::now());
+                health.failure = None;
+            }
+            Err(error) => self.note(error),
+        }
+        answer
+    }
+
+    async fn exchange_once(
+        &self,
+        request: Request<Body>,
+        write: bool,
+        headers: Duration,
+    ) -> Result<Response<Incoming>> {
+        let mut connection = self.ready(write).await?;
+        let (parts, body) = request.into_parts();
+        // A rested connection may have been closed by the daemon just now. A read may then be sent
+        // once more; a write was proved before and is never sent twice.
+        let again = (!write && connection.rested).then(|| parts.clone());
+        connection.rested = false;
+        let sent = self.send(connection, Request::from_parts(parts, body), headers).await;
+        match (sent, again) {
+            (Err(error), Some(parts)) if error.kind() == Kind::Unreachable => {
+                let connection = self.ready(true).await?;
+                self.send(connection, Request::from_parts(parts, empty()), headers).await
+            }
+            (sent, _) => sent,
+        }
+    }
+
+    /// A connection; with `proved` one that has just answered, or is new.
+    async fn ready(&self, proved: bool) -> Result<Connection> {
+        loop {
+            let mut connection = self.pool.connection().await?;
+            if connection.first || self.engine().is_none() {
+                let meeting = tokio::time::timeout(CONNECT, self.meet(&mut connection)).await;
+                meeting.unwrap_or_else(|_| Err(late("it did not answer a ping within 5 s")))?;
+            } else if proved && connection.rested && !self.pool.prove(&mut connection).await {
+                continue;
+            }
+            return Ok(connection);
+        }
+    }
+
+    async fn send(
+        &self,
+        connection: Connection,
+        mut request: Request<Body>,
+        headers: Duration,
+    ) -> Result<Response<Incoming>> {
+        let api = self.engine().map_or(OLDEST, |engine| engine.api);
+        *request.uri_mut() = versioned(request.uri(), api)?;
+        request.headers_mut().insert(header::HOST, HeaderValue::from_static(HOST));
+        tokio::time::timeout(headers, self.pool.send(connection, request)).await.unwrap_or_else(|_| {
+            Err(Error::timeout(format!("the daemon did not begin to answer within {} s", headers.as_secs()))
+                .hint("the daemon is slow or stuck; try once more, then ask the person to run \"quaymaster check\""))
+        })
+    }
+
+    /// Asks the daemon who it is, on a connection of its own choice.
+    async fn meet(&self, connection: &mut Connection) -> Result<()> {
+        let started = Instant::now();
+        let ping = self.pool.ask(connection, "/_ping").await?;
+        let latency = started.elapsed();
+        let newest = ping.headers.get("api-version").and_then(|value| ApiVersion::parse(value.to_str().ok()?));
+        // A proxy in front of the engine may refuse this one: then what the ping said has to do.
+        let version = self.pool.ask(connection, "/version").await.ok();
+        let document: Value = version.and_then(|answer| serde_json::from_slice(&answer.body).ok()).unwrap_or_default();
+        let said = |field: &str| document.get(field).and_then(Value::as_str);
+        let newest = newest.or_else(|| said("ApiVersion").and_then(ApiVersion::parse)).ok_or_else(|| {
+            Error::docker("what answers is not a Docker engine")
+                .hint("ask the person to run \"quaymaster check\"")
+                .detail(format!("/_ping answered with HTTP status {} and no Api-Version", ping.status))
+        })?;
+        let least = said("MinAPIVersion").and_then(ApiVersion::parse);
+        if newest < OLDEST {
+            return Err(Error::unsupported(format!("the daemon's API {newest} is older than {OLDEST} (Docker 20.10)"))
+                .hint("ask the person to upgrade that engine"));
+        }
+        // A daemon may come to refuse what our models know; reads stay possible in its own oldest words.
+        let api = newest.min(NEWEST).max(least.unwrap_or(OLDEST));
+        *lock(&self.engine) = Some(Engine { api, version: said("Version").map(str::to_owned), id: None });
+        let mut health = lock(&self.health);
+        health.latency = Some(latency);
+        health.seen = Some(SystemTime::now());
+        health.failure = None;
+        Ok(())
+    }
+
+    /// Remembers the engine's identity, which only `/info` tells.
+    pub(super) fn identify(&self, id: &str) {
+        if let Some(engine) = lock(&self.engine).as_mut() {
+            engine.id = Some(id.to_owned());
+        }
+    }
+
+    /// Remembers a failure to connect; an answer that is an error of the daemon is none.
+    fn note(&self, error: &Error) {
+        if matches!(error.kind(), Kind::Unreachable | Kind::Timeout) {
+            let mut health = lock(&self.health);
+            let since = health.failure.take().map_or_else(SystemTime::now, |(_, since)| since);
+            health.failure = Some((error.clone(), since));
+            if let Some(detail) = error.detail_text() {
+                tracing::warn!(host = %self.config.name, "{error}: {detail}");
+            }
+        }
+    }
+}
+
+fn versioned(uri: &Uri, api: ApiVersion) -> Result<Uri> {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    format!("/v{api}{target}").parse().map_err(|_| Error::invalid("a name cannot be part of a request"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Every configured host; none is connected before a call needs it.
+pub struct Fleet {
+    configs: Vec<HostConfig>,
+    environment: Arc<Environment>,
+    /// Made on first use: a thousand configured hosts cost a thousand small structs, not a thousand pools.
+    hosts: DashMap<String, Arc<Host>>,
+}
+
+impl Fleet {
+    /// The fleet of a configuration.
+    #[must_use]
+    pub fn new(config: &Config, environment: Arc<Environment>) -> Self {
+        Self { configs: config.hosts.clone(), environment, hosts: DashMap::new() }
+    }
+
+    /// The settings of every host, in the configured order; the first is the default for reads.
+    #[must_use]
+    pub fn configs(&self) -> &[HostConfig] {
+        &self.configs
+    }
+
+    /// Every tag, in order of first use.
+    #[must_use]
+    pub fn tags(&self) -> Vec<&str> {
+        let mut tags: Vec<&str> = Vec::new();
+        for tag in self.configs.iter().flat_map(|config| &config.tags) {
+            if !tags.contains(&tag.as_str()) {
+                tags.push(tag);
+            }
+        }
+        tags
+    }
+
+    /// The host that reads mean when they name none.
+    ///
+    /// # Errors
+    /// Never for a configuration that was loaded; `config` for an empty one.
+    pub fn default_host(&self) -> Result<Arc<Host>> {
+        self.configs.first().map(|config| self.open(config)).ok_or_else(|| Error::config("no host is configured"))
+    }
+
+    /// A host by its exact name.
+    ///
+    /// # Errors
+    /// `invalid`, with the nearest name.
+    pub fn host(&self, name: &str) -> Result<Arc<Host>> {
+        self.configs
+            .iter()
+            .find(|config| config.name == name)
+            .map(|config| self.open(config))
+            .ok_or_else(|| self.unknown(name))
+    }
+
+    /// The hosts of a scope: a name, `all`, or `tag:NAME`.
+    ///
+    /// # Errors
+    /// `invalid`, with the nearest name or tag.
+    pub fn scope(&self, scope: &str) -> Result<Vec<Arc<Host>>> {
+        if scope == "all" {
+            return Ok(self.configs.iter().map(|config| self.open(config)).collect());
+        }
+        let Some(tag) = scope.strip_prefix("tag:") else {
+            return self.host(scope).map(|host| vec![host]);
+        };
+        let hosts: Vec<_> = self
+            .configs
+            .iter()
+            .filter(|config| config.tags.iter().any(|own| own == tag))
+            .map(|config| self.open(config))
+            .collect();
+        if hosts.is_empty() {
+            let tags = self.tags();
+            let hint = match nearest(tag, tags.iter().copied()) {
+                Some(near) => format!("did you mean \"tag:{near}\"?"),
+                None if tags.is_empty() => "no host has a tag".to_owned(),
+                None => format!("tags: {}", tags.join(", ")),
+            };
+            return Err(Error::invalid(format!("no host has the tag {}", super::names::quote(tag))).hint(hint));
+        }
+        Ok(hosts)
+    }
+
+    /// Every host, in the configured order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Host>> {
+        self.configs.iter().map(|config| self.open(config)).collect()
+    }
+
+    fn open(&self, config: &HostConfig) -> Arc<Host> {
+        self.hosts
+            .entry(config.name.clone())
+            .or_insert_with(|| Arc::new(Host::new(config.clone(), &self.environment)))
+            .clone()
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let names = || self.configs.iter().map(|config| config.name.as_str());
+        let hint = match nearest(name, names()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if self.configs.len() <= 15 => format!("hosts: {}", names().collect::<Vec<_>>().join(", ")),
+            None => "call list_hosts for the names".to_owned(),
+        };
+        Error::invalid(format!("argument \"host\": there is no host {}", super::names::quote(name))).hint(hint)
+    }
+}
+
+/// A small answer, read whole: status, headers, at most 64 KiB of body.
+pub(super) struct Small {
+    pub(super) status: u16,
+    pub(super) headers: http::HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Pool {
+    /// Asks for a fixed path on a connection and leaves it ready for the next request.
+    async fn ask(&self, connection: &mut Connection, path: &'static str) -> Result<Small> {
+        let request = Request::builder()
+            .uri(path)
+            .header(header::HOST, HOST)
+            .body(empty())
+            .map_err(|error| Error::internal("a fixed path is wrong").detail(error.to_string()))?;
+        let response = self.send_on(connection, request).await?;
+        let (parts, mut body) = response.into_parts();
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| super::pool::failure(&error, "within an answer"))?;
+            if let Ok(data) = frame.into_data() {
+                if bytes.len() + data.len() > 64 << 10 {
+                    return Err(Error::docker("what answers is not a Docker engine"));
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+        self.settle(connection).await?;
+        Ok(Small { status: parts.status.as_u16(), headers: parts.headers, body: bytes })
+    }
+}

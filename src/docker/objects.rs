@@ -1,0 +1,161 @@
+//! Objects of an engine, resolved once: what a caller named becomes a full id that the request carries.
+
+use serde_json::Value;
+
+use super::{Docker, Filters, Target, names};
+use crate::error::{Error, Kind, Result};
+
+/// What kind of object it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ObjectKind {
+    /// A container.
+    Container,
+    /// An image.
+    Image,
+    /// A network.
+    Network,
+    /// A volume, whose name is its id.
+    Volume,
+}
+
+impl ObjectKind {
+    /// The word for sentences.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Network => "network",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+/// One object, as it was when the call looked at it.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// What the caller wrote.
+    pub asked: String,
+    /// The full id: 64 hexadecimal digits, `sha256:...` of an image, a volume's name.
+    pub id: String,
+    /// The name without a slash in front; an image's first tag, or its id where it has none.
+    pub name: String,
+    /// The engine's document about it.
+    pub facts: Value,
+}
+
+impl Object {
+    fn new(kind: ObjectKind, asked: &str, id: String, name: String, facts: Value) -> Self {
+        Self { kind, asked: asked.to_owned(), id, name, facts }
+    }
+
+    /// A part of the engine's document, by JSON pointer.
+    #[must_use]
+    pub fn fact(&self, pointer: &str) -> Option<&Value> {
+        self.facts.pointer(pointer)
+    }
+
+    /// Whether a part of the document is `true`.
+    #[must_use]
+    pub fn is(&self, pointer: &str) -> bool {
+        self.fact(pointer).and_then(Value::as_bool).unwrap_or_default()
+    }
+}
+
+impl Docker {
+    /// Finds a container by name, id, or the beginning of an id.
+    ///
+    /// # Errors
+    /// `invalid` for a name that no container can have, `not_found`, and those of [`Docker::json`].
+    pub async fn container(&self, argument: &str, name: &str) -> Result<Object> {
+        let name = names::object(argument, name)?;
+        let facts = self
+            .json(Target::new(format!("/containers/{name}/json")))
+            .await
+            .map_err(|error| missing(error, ObjectKind::Container, name, "list_containers"))?;
+        let id = text(&facts, "/Id")?;
+        let own = text(&facts, "/Name")?.trim_start_matches('/').to_owned();
+        Ok(Object::new(ObjectKind::Container, name, id, own, facts))
+    }
+
+    /// Finds an image by reference, id, or the beginning of an id.
+    ///
+    /// # Errors
+    /// As [`Docker::container`].
+    pub async fn image(&self, argument: &str, reference: &str) -> Result<Object> {
+        let reference = names::image(argument, reference)?;
+        let facts = self
+            .json(Target::new(format!("/images/{reference}/json")))
+            .await
+            .map_err(|error| missing(error, ObjectKind::Image, reference, "list_images"))?;
+        let id = text(&facts, "/Id")?;
+        let own = facts.pointer("/RepoTags/0").and_then(Value::as_str).unwrap_or(&id).to_owned();
+        Ok(Object::new(ObjectKind::Image, reference, id, own, facts))
+    }
+
+    /// Finds a network by name, id, or the beginning of an id.
+    ///
+    /// # Errors
+    /// As [`Docker::container`]; `conflict` when several networks have the name.
+    pub async fn network(&self, argument: &str, name: &str) -> Result<Object> {
+        let name = names::network(argument, name)?;
+        let listed = self.json(Target::new("/networks").filters(&Filters::default())).await?;
+        let all = || listed.as_array().into_iter().flatten();
+        let has = |network: &Value, field: &str| network.get(field).and_then(Value::as_str) == Some(name);
+        let is_prefix = |network: &Value| {
+            name.len() >= 4 && network.get("Id").and_then(Value::as_str).is_some_and(|id| id.starts_with(name))
+        };
+        let mut found: Vec<&Value> = all().filter(|network| has(network, "Id")).collect();
+        if found.is_empty() {
+            found = all().filter(|network| has(network, "Name")).collect();
+        }
+        if found.is_empty() {
+            found = all().filter(|network| is_prefix(network)).collect();
+        }
+        match found.as_slice() {
+            [] => Err(missing(Error::not_found(""), ObjectKind::Network, name, "list_networks")),
+            [one] => {
+                let id = text(one, "/Id")?;
+                // The list leaves out who is connected.
+                let facts = self.json(Target::new(format!("/networks/{}", names::object("id", &id)?))).await?;
+                Ok(Object::new(ObjectKind::Network, name, id, text(one, "/Name")?, facts))
+            }
+            several => Err(Error::conflict(format!("{} networks are called {}", several.len(), names::quote(name)))
+                .hint("name it by id; list_networks shows them")),
+        }
+    }
+
+    /// Finds a volume by name.
+    ///
+    /// # Errors
+    /// As [`Docker::container`].
+    pub async fn volume(&self, argument: &str, name: &str) -> Result<Object> {
+        let name = names::object(argument, name)?;
+        let facts = self
+            .json(Target::new(format!("/volumes/{name}")))
+            .await
+            .map_err(|error| missing(error, ObjectKind::Volume, name, "list_volumes"))?;
+        let own = text(&facts, "/Name")?;
+        Ok(Object::new(ObjectKind::Volume, name, own.clone(), own, facts))
+    }
+}
+
+/// A daemon's 404 in our words, with the tool that shows what there is.
+fn missing(error: Error, kind: ObjectKind, name: &str, tool: &str) -> Error {
+    if error.kind() != Kind::NotFound {
+        return error;
+    }
+    Error::not_found(format!("there is no {} {}", kind.as_str(), names::quote(name)))
+        .hint(format!("{tool} shows what there is, find looks on every host"))
+}
+
+fn text(facts: &Value, pointer: &str) -> Result<String> {
+    facts
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| Error::docker("the daemon's answer lacks an id or a name").detail(format!("no {pointer}")))
+}

@@ -1,0 +1,317 @@
+//! The kept-alive connections of one host: dialled when a request needs one, shared by all its callers.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::connect::{ASK_CHECK, DialError, Dialer, Slot, broken};
+use crate::error::{Error, Result};
+
+/// Connecting, including an answered `/_ping`.
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection may rest before it is closed.
+const IDLE: Duration = Duration::from_secs(90);
+/// How long a refused stream is not asked for again.
+const RETRY_FULL: Duration = Duration::from_secs(300);
+
+/// The body of a request.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A body without a byte.
+pub(crate) fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Whether a request may take the last connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// It is answered at once.
+    Short,
+    /// It may stay open for as long as its caller likes: a followed log, a wait, an exec.
+    Long,
+}
+
+/// The connections of one host.
+pub(crate) struct Pool {
+    dialer: Dialer,
+    idle: Mutex<Vec<Idle>>,
+    returned: Notify,
+    /// One permit for every stream that the far side is believed to grant.
+    slots: Arc<Semaphore>,
+    /// One fewer, so that long requests never take the last.
+    long: Arc<Semaphore>,
+    refused: Mutex<Vec<Refused>>,
+    live: Arc<AtomicUsize>,
+    dialled: AtomicUsize,
+    generation: AtomicUsize,
+    this: Weak<Pool>,
+}
+
+/// A stream that the far side did not grant.
+struct Refused {
+    at: Instant,
+    /// Whether the room for long requests shrank with it.
+    long: bool,
+}
+
+type Sender = http1::SendRequest<Body>;
+
+struct Idle {
+    sender: Sender,
+    since: Instant,
+    generation: usize,
+}
+
+/// A connection that is ready for a request.
+pub(crate) struct Connection {
+    sender: Sender,
+    generation: usize,
+    /// It was dialled while the host had no other: whoever got it asks the daemon who it is.
+    pub(crate) first: bool,
+    /// It rested in the pool, so the daemon may have closed it meanwhile.
+    pub(crate) rested: bool,
+}
+
+/// Counts a connection until its task ends.
+struct Live(Arc<AtomicUsize>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(dialer: Dialer) -> Arc<Self> {
+        let streams = dialer.streams().max(1);
+        Arc::new_cyclic(|this| Self {
+            dialer,
+            idle: Mutex::default(),
+            returned: Notify::new(),
+            slots: Arc::new(Semaphore::new(streams)),
+            long: Arc::new(Semaphore::new(streams.saturating_sub(1).max(1))),
+            refused: Mutex::default(),
+            live: Arc::default(),
+            dialled: AtomicUsize::new(0),
+            generation: AtomicUsize::new(0),
+            this: this.clone(),
+        })
+    }
+
+    /// Waits for room for a long request; the permit is held until it ends.
+    pub(crate) async fn room_for_long(&self) -> Result<OwnedSemaphorePermit> {
+        self.long.clone().acquire_owned().await.map_err(|_| closed())
+    }
+
+    /// A ready connection: a rested one, the next that another caller gives back, or a new one.
+    pub(crate) async fn connection(&self) -> Result<Connection> {
+        self.ask_again_for_refused();
+        loop {
+            if let Some(idle) = self.take_idle() {
+                return Ok(Connection { sender: idle.sender, generation: idle.generation, first: false, rested: true });
+            }
+            tokio::select! {
+                biased;
+                () = self.returned.notified() => {}
+                permit = self.slots.clone().acquire_owned() => {
+                    let permit = permit.map_err(|_| closed())?;
+                    if let Some(connection) = self.dial(permit).await? {
+                        return Ok(connection);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A new connection, or `None` when the far side grants no more streams than it has.
+    async fn dial(&self, permit: OwnedSemaphorePermit) -> Result<Option<Connection>> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let permit = Arc::new(permit);
+        let dialled = tokio::time::timeout(CONNECT, self.dialer.dial(Slot::new(permit.clone()))).await;
+        let stream = match dialled {
+            Err(_) => return Err(late("it did not accept a connection within 5 s")),
+            Ok(Ok(stream)) => stream,
+            Ok(Err(DialError::Failed(error))) => return Err(error),
+            Ok(Err(DialError::Full)) => {
+                if let Some(permit) = Arc::into_inner(permit) {
+                    self.lower(permit);
+                }
+                return Ok(None);
+            }
+        };
+        drop(permit);
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| failure(&error, "before the first request"))?;
+        let first = self.live.fetch_add(1, Ordering::AcqRel) == 0;
+        let live = Live(self.live.clone());
+        tokio::spawn(async move {
+            // Errors reach the requests on it; here only the end matters.
+            connection.with_upgrades().await.ok();
+            drop(live);
+        });
+        self.dialled.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(Connection { sender, generation, first, rested: false }))
+    }
+
+    /// Sends on the connection, which returns to the pool once the answer has been read to its end.
+    pub(crate) async fn send(&self, mut connection: Connection, request: Request<Body>) -> Result<Response<Incoming>> {
+        let response =
+            connection.sender.send_request(request).await.map_err(|error| failure(&error, "without an answer"))?;
+        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+            self.keep(connection);
+        }
+        Ok(response)
+    }
+
+    /// Sends on the connection without giving it back.
+    pub(crate) async fn send_on(
+        &self,
+        connection: &mut Connection,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>> {
+        connection.sender.send_request(request).await.map_err(|error| failure(&error, "without an answer"))
+    }
+
+    /// Waits until the connection can take the next request.
+    pub(crate) async fn settle(&self, connection: &mut Connection) -> Result<()> {
+        connection.sender.ready().await.map_err(|error| failure(&error, "after an answer"))
+    }
+
+    /// Proves that a rested connection still reaches the daemon, so that a write meets no dead one.
+    pub(crate) async fn prove(&self, connection: &mut Connection) -> bool {
+        let Ok(ping) = Request::builder().method(Method::HEAD).uri("/_ping").header(header::HOST, HOST).body(empty())
+        else {
+            return false;
+        };
+        let proof = async {
+            let response = connection.sender.send_request(ping).await.ok()?;
+            response.into_body().collect().await.ok()?;
+            connection.sender.ready().await.ok()
+        };
+        matches!(tokio::time::timeout(CONNECT, proof).await, Ok(Some(())))
+    }
+
+    /// Makes new calls dial anew; what is in flight keeps its connection.
+    pub(crate) async fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        lock(&self.idle).clear();
+        self.dialer.forget().await;
+    }
+
+    /// How many connections were ever opened.
+    pub(crate) fn dialled(&self) -> usize {
+        self.dialled.load(Ordering::Relaxed)
+    }
+
+    fn keep(&self, mut connection: Connection) {
+        let pool = self.this.clone();
+        tokio::spawn(async move {
+            if connection.sender.ready().await.is_err() {
+                return;
+            }
+            let Some(pool) = pool.upgrade() else { return };
+            if connection.generation != pool.generation.load(Ordering::Acquire) {
+                return;
+            }
+            let idle = Idle { sender: connection.sender, since: Instant::now(), generation: connection.generation };
+            lock(&pool.idle).push(idle);
+            pool.returned.notify_one();
+            drop(pool.sweep_later());
+        });
+    }
+
+    /// Closes what has rested too long; without it a quiet host would keep its streams for ever.
+    fn sweep_later(&self) -> tokio::task::JoinHandle<()> {
+        let pool = self.this.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(IDLE + Duration::from_secs(1)).await;
+            if let Some(pool) = pool.upgrade() {
+                lock(&pool.idle).retain(Idle::is_fresh);
+            }
+        })
+    }
+
+    fn take_idle(&self) -> Option<Idle> {
+        let mut idle = lock(&self.idle);
+        // The one used last is the likeliest to be alive, and lets the others grow old.
+        while let Some(candidate) = idle.pop() {
+            if candidate.is_fresh() && candidate.sender.is_ready() {
+                return Some(candidate);
+            }
+        }
+        None
+    }
+
+    /// The far side grants fewer streams than believed.
+    fn lower(&self, permit: OwnedSemaphorePermit) {
+        permit.forget();
+        let long = match self.long.clone().try_acquire_owned() {
+            Ok(last) if self.long.available_permits() > 0 => {
+                last.forget();
+                true
+            }
+            _ => false,
+        };
+        lock(&self.refused).push(Refused { at: Instant::now(), long });
+    }
+
+    fn ask_again_for_refused(&self) {
+        lock(&self.refused).retain(|refused| {
+            let keep = refused.at.elapsed() < RETRY_FULL;
+            if !keep {
+                self.slots.add_permits(1);
+                self.long.add_permits(usize::from(refused.long));
+            }
+            keep
+        });
+    }
+}
+
+impl Idle {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < IDLE && !self.sender.is_closed()
+    }
+}
+
+/// The `Host` header of every request; the daemon ignores it.
+pub(crate) const HOST: &str = "docker";
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> Error {
+    Error::internal("the host's connections are closed")
+}
+
+/// A host that stays silent.
+pub(crate) fn late(what: &str) -> Error {
+    Error::unreachable(format!("the daemon cannot be reached: {what}")).hint(ASK_CHECK).retryable(true)
+}
+
+/// A connection that broke, by the class of its cause.
+pub(crate) fn failure(error: &hyper::Error, when: &str) -> Error {
+    if let Some(cause) = broken(error) {
+        return cause;
+    }
+    let class = if error.is_parse() || error.is_parse_status() {
+        "what answers does not speak HTTP"
+    } else {
+        "the connection was closed"
+    };
+    let text = std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    Error::unreachable(format!("the daemon cannot be reached: {class} {when}")).hint(ASK_CHECK).detail(text)
+}

@@ -1,0 +1,238 @@
+//! Every tool there is, which of them exist for this configuration, and which are listed.
+
+use std::sync::Arc;
+
+use globset::{Glob, GlobMatcher};
+use serde_json::{Value, json};
+
+use super::{Gateway, tools::OWN};
+use crate::{
+    config::{Config, Mode},
+    docker::{Host, names::quote},
+    error::{Error, Result, nearest},
+    tool::{Access, Answer, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending},
+    tools::TOOLSETS,
+};
+
+/// The name that stands for the tools which are listed when nothing is said.
+pub const CORE: &str = "core";
+/// The name that stands for every tool.
+pub const ALL: &str = "all";
+/// A schema enumerates hosts up to this many entries.
+const LONGEST_ENUM: usize = 15;
+
+/// A tool of the catalogue.
+#[derive(Clone)]
+pub struct Entry {
+    /// What is seen of it.
+    pub card: Arc<Card>,
+    /// The toolset it belongs to.
+    pub toolset: &'static str,
+    /// How it runs.
+    pub run: Run,
+}
+
+/// How a tool runs: on one host, on many, or on the gateway itself.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// On one host.
+    One(fn(Json) -> Result<Box<dyn OneCall>>),
+    /// On many.
+    Fleet(fn(Json) -> Result<Box<dyn FleetCall>>),
+    /// On the gateway.
+    Own(fn(Json) -> Result<Box<dyn OwnCall>>),
+}
+
+/// A parsed call of a tool about the gateway itself.
+pub trait OwnCall: Send + Sync {
+    /// Runs it; `hosts` is empty for a tool without `host`.
+    fn call<'a>(self: Box<Self>, gateway: &'a Gateway, hosts: Vec<Arc<Host>>) -> Pending<'a, Result<Answer>>;
+}
+
+/// A tool about the gateway itself, as a plain value.
+pub struct OwnDef {
+    /// What is seen of it.
+    pub card: Card,
+    /// How its arguments become a call.
+    pub parse: fn(Json) -> Result<Box<dyn OwnCall>>,
+}
+
+/// A toolset's name and what it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Group {
+    /// The name of `--toolsets`.
+    pub name: &'static str,
+    /// What it is for, in one sentence.
+    pub about: &'static str,
+}
+
+/// The tools of a configuration.
+pub struct Catalogue {
+    entries: Vec<Entry>,
+    listed: Vec<usize>,
+}
+
+impl Catalogue {
+    /// Takes away what is denied and finds out what is listed.
+    ///
+    /// # Errors
+    /// `config`, with "did you mean".
+    pub fn new(config: &Config) -> Result<Self> {
+        let everything = everything();
+        let denied = denied(&config.deny, &everything)?;
+        let wanted = wanted(&config.toolsets)?;
+        let mildest_allowed = |access: Access| config.hosts.iter().any(|host| possible(access, host.mode));
+        let entries: Vec<Entry> = everything
+            .into_iter()
+            .filter(|entry| !denied.iter().any(|glob| glob.is_match(entry.card.name) || glob.is_match(entry.toolset)))
+            .collect();
+        let listed = entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| wanted.iter().any(|name| is_in(entry, name)) && mildest_allowed(entry.card.access))
+            .map(|(position, _)| position)
+            .collect();
+        Ok(Self { entries, listed })
+    }
+
+    /// A tool by name, listed or not.
+    ///
+    /// # Errors
+    /// `not_found`, with the nearest name.
+    pub fn find(&self, name: &str) -> Result<Entry> {
+        self.entries.iter().find(|entry| entry.card.name == name).cloned().ok_or_else(|| {
+            let hint = match nearest(name, self.entries.iter().map(|entry| entry.card.name)) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => "tools/list shows what there is".to_owned(),
+            };
+            Error::not_found(format!("unknown tool {}", quote(name))).hint(hint)
+        })
+    }
+
+    /// Every tool that is not denied, in the order of the documentation.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// The tools that clients see.
+    pub fn listed(&self) -> impl Iterator<Item = &Entry> {
+        self.listed.iter().filter_map(|position| self.entries.get(*position))
+    }
+}
+
+impl Entry {
+    /// The input schema with `host`, for the hosts of a configuration.
+    #[must_use]
+    pub fn input_schema(&self, config: &Config) -> Json {
+        let mut schema = self.card.input.clone();
+        let Some(host) = host_schema(self.card.host, self.card.access.effect, config) else { return schema };
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.insert("host".into(), host);
+        }
+        if self.card.access.effect != Effect::Read && config.hosts.len() > 1 {
+            let required = schema.entry("required").or_insert_with(|| json!([]));
+            if let Value::Array(required) = required {
+                required.push("host".into());
+            }
+        }
+        schema
+    }
+}
+
+fn host_schema(argument: HostArgument, effect: Effect, config: &Config) -> Option<Value> {
+    let names = config.hosts.iter().map(|host| host.name.clone());
+    let (values, about): (Vec<String>, &str) = match argument {
+        HostArgument::None => return None,
+        HostArgument::One if effect == Effect::Read => (names.collect(), "Default: the first host."),
+        HostArgument::One => (names.collect(), "The host to act on."),
+        HostArgument::Fleet { whole } => {
+            let mut tags: Vec<String> =
+                config.hosts.iter().flat_map(|host| host.tags.iter().map(|tag| format!("tag:{tag}"))).collect();
+            tags.sort();
+            tags.dedup();
+            let default = if whole { "Default: all." } else { "Default: the first host." };
+            (names.chain(["all".to_owned()]).chain(tags).collect(), default)
+        }
+    };
+    Some(if values.len() <= LONGEST_ENUM {
+        json!({"type": "string", "enum": values, "description": about})
+    } else {
+        json!({"type": "string", "description": format!("{about} list_hosts shows the names.")})
+    })
+}
+
+/// Whether a host of that mode could ever allow the mildest call of a tool.
+fn possible(access: Access, mode: Mode) -> bool {
+    use crate::docker::access::Permissions;
+    access.mildest.allowed_by(mode) && Permissions::implied_by(mode).covers(access.always)
+}
+
+fn is_in(entry: &Entry, toolset: &str) -> bool {
+    toolset == ALL || toolset == entry.toolset || (toolset == CORE && entry.card.core)
+}
+
+/// Every toolset that can be named, beside `core` and `all`.
+pub fn groups() -> impl Iterator<Item = Group> {
+    TOOLSETS.iter().map(|toolset| Group { name: toolset.name, about: toolset.about })
+}
+
+/// Every tool there is, in the order of the documentation.
+#[must_use]
+pub fn everything() -> Vec<Entry> {
+    let of_gateway = OWN.iter().map(|define| {
+        let OwnDef { card, parse } = define();
+        Entry { card: Arc::new(card), toolset: "hosts", run: Run::Own(parse) }
+    });
+    let of_daemons = TOOLSETS.iter().flat_map(|toolset| {
+        toolset.tools.iter().map(|define| {
+            let Def { card, parse } = define();
+            let run = match parse {
+                Parse::One(parse) => Run::One(parse),
+                Parse::Fleet(parse) => Run::Fleet(parse),
+            };
+            Entry { card: Arc::new(card), toolset: toolset.name, run }
+        })
+    });
+    of_gateway.chain(of_daemons).collect()
+}
+
+fn wanted(toolsets: &[String]) -> Result<Vec<&str>> {
+    if toolsets.is_empty() {
+        return Ok(vec![CORE]);
+    }
+    let known = || [CORE, ALL].into_iter().chain(groups().map(|group| group.name));
+    toolsets
+        .iter()
+        .map(|name| {
+            known().any(|known| known == name).then_some(name.as_str()).ok_or_else(|| {
+                let hint = match nearest(name, known()) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => format!("toolsets: {}", known().collect::<Vec<_>>().join(", ")),
+                };
+                Error::config(format!("unknown toolset {}", quote(name))).hint(hint)
+            })
+        })
+        .collect()
+}
+
+fn denied(deny: &[String], everything: &[Entry]) -> Result<Vec<GlobMatcher>> {
+    deny.iter()
+        .map(|pattern| {
+            let glob = Glob::new(pattern)
+                .map_err(|error| {
+                    Error::config(format!("deny {}: {}", quote(pattern), error.kind()))
+                        .hint("write a tool, a toolset or a glob such as \"remove_*\"")
+                })?
+                .compile_matcher();
+            if everything.iter().any(|entry| glob.is_match(entry.card.name) || glob.is_match(entry.toolset)) {
+                return Ok(glob);
+            }
+            let known = everything.iter().map(|entry| entry.card.name).chain(groups().map(|group| group.name));
+            let hint = nearest(pattern, known).map_or_else(
+                || "\"quaymaster tools\" lists them".to_owned(),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            Err(Error::config(format!("deny {}: no tool or toolset is called so", quote(pattern))).hint(hint))
+        })
+        .collect()
+}

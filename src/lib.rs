@@ -1,0 +1,7 @@
+pub mod config;
+pub mod docker;
+pub mod error;
+pub mod gateway;
+pub mod redact;
+pub mod tool;
+pub mod tools;

@@ -1,0 +1,144 @@
+//! What may be shown: masks values of variables, strips what a terminal or a model could take for more than text.
+
+use std::sync::LazyLock;
+
+use hmac::{Hmac, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+/// Random for every process: equal values can be recognised within one session and nowhere else.
+static KEY: LazyLock<[u8; 32]> = LazyLock::new(|| {
+    let mut key = [0; 32];
+    // A failing random source leaves a constant key, which hides less but shows nothing.
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut key).ok();
+    key
+});
+
+/// `<redacted len=N h=xxxxxxxx>`: the length in bytes, and a keyed hash by which equal values show.
+#[must_use]
+pub fn mask(value: &str) -> String {
+    let hash = <Hmac<Sha256> as Mac>::new_from_slice(KEY.as_slice())
+        .map(|mut mac| {
+            mac.update(value.as_bytes());
+            mac.finalize().into_bytes().iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()
+        })
+        .unwrap_or_default();
+    format!("<redacted len={} h={hash}>", value.len())
+}
+
+/// `NAME=<redacted ...>` of every `NAME=value`; a name without a value stays as it is.
+#[must_use]
+pub fn variable(text: &str) -> String {
+    match text.split_once('=') {
+        Some((name, value)) => format!("{}={}", plain(name), mask(value)),
+        None => plain(text),
+    }
+}
+
+/// Masks the values of every `Env` in an engine's document, at any depth.
+pub fn environments(document: &mut Value) {
+    match document {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::Array(items) if name.eq_ignore_ascii_case("env") => {
+                        for item in items {
+                            match item {
+                                Value::String(text) => *text = variable(text),
+                                // A plugin's settings are objects with a `Value`.
+                                other => hide(other),
+                            }
+                        }
+                    }
+                    other => environments(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(environments),
+        _ => {}
+    }
+}
+
+fn hide(setting: &mut Value) {
+    if let Some(Value::String(text)) = setting.get_mut("Value") {
+        *text = mask(text);
+    }
+}
+
+/// Strips what is not text: ANSI sequences, control, bidirectional, zero-width and tag characters.
+///
+/// Tabs stay; a line end stays where it is one.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => match characters.peek() {
+                Some('[') => {
+                    characters.next();
+                    // A control sequence ends with a byte from `@` to `~` (ECMA-48, 5.4).
+                    for next in characters.by_ref() {
+                        if ('@'..='~').contains(&next) {
+                            break;
+                        }
+                    }
+                }
+                Some(']' | 'P' | 'X' | '^' | '_') => {
+                    // A string ends with BEL or `ESC \`.
+                    while let Some(next) = characters.next() {
+                        if next == '\u{7}' || (next == '\u{1b}' && characters.next_if_eq(&'\\').is_some()) {
+                            break;
+                        }
+                    }
+                }
+                _ => {
+                    characters.next();
+                }
+            },
+            '\n' | '\t' => clean.push(character),
+            character if is_invisible(character) => {}
+            character => clean.push(character),
+        }
+    }
+    clean
+}
+
+fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_stay_and_values_go() {
+        let shown = variable("LAB_SECRET=hunter2");
+        assert!(shown.starts_with("LAB_SECRET=<redacted len=7 h="), "{shown}");
+        assert_eq!(variable("LAB_SECRET=hunter2"), shown);
+        assert_ne!(variable("LAB_SECRET=hunter3"), shown);
+        assert_eq!(variable("ONLY_A_NAME"), "ONLY_A_NAME");
+    }
+
+    #[test]
+    fn environments_are_found_at_any_depth() {
+        let mut document = json!({"Config": {"Env": ["A=b"]}, "Spec": [{"ContainerSpec": {"Env": ["C=d", "E"]}}]});
+        environments(&mut document);
+        let text = document.to_string();
+        assert!(!text.contains("A=b") && !text.contains("C=d") && text.contains("\"E\""), "{text}");
+    }
+
+    #[test]
+    fn only_text_is_left() {
+        assert_eq!(plain("\u{1b}[31mred\u{1b}[0m\tx\u{202e}y\u{200b}z\u{7}"), "red\txyz");
+        assert_eq!(plain("\u{1b}]0;title\u{7}a\u{1b}]8;;http://x\u{1b}\\link"), "alink");
+        assert_eq!(plain("cut \u{1b}["), "cut ");
+        assert_eq!(plain("tag\u{e0041}s"), "tags");
+    }
+}

@@ -1,0 +1,529 @@
+//! A tool, declared once: its input struct is the tool, and everything a client sees follows from it.
+
+pub mod page;
+pub mod schema;
+pub mod text;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+pub use crate::docker::{
+    access::{Effect, Permission, Permissions},
+    objects::{Object, ObjectKind},
+};
+use crate::{
+    docker::Docker,
+    error::{Error, Result},
+};
+
+/// A JSON object: arguments, schemas, structured answers.
+pub type Json = Map<String, Value>;
+/// A boxed future, for what has to be erased.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a tool may do at worst, how mild a call of it can be, and what it may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The worst it can do.
+    pub effect: Effect,
+    /// The mildest that a call can be lowered to by its arguments and one look at its objects.
+    pub mildest: Effect,
+    /// What every call needs.
+    pub always: Permissions,
+    /// What some calls need, `always` included.
+    pub at_most: Permissions,
+}
+
+impl Access {
+    /// A tool that only reads.
+    pub const READ: Self = Self::new(Effect::Read, &[]);
+
+    const fn new(effect: Effect, needs: &[Permission]) -> Self {
+        let needs = Permissions::of(needs);
+        Self { effect, mildest: effect, always: needs, at_most: needs }
+    }
+
+    /// A tool that changes what the reverse call brings back.
+    #[must_use]
+    pub const fn mutate(needs: &[Permission]) -> Self {
+        Self::new(Effect::Mutate, needs)
+    }
+
+    /// A tool that ends what no call brings back.
+    #[must_use]
+    pub const fn destroy(needs: &[Permission]) -> Self {
+        Self::new(Effect::Destroy, needs)
+    }
+
+    /// Says that a call can be as mild as this.
+    #[must_use]
+    pub const fn down_to(mut self, mildest: Effect) -> Self {
+        self.mildest = mildest;
+        self
+    }
+
+    /// Says that some calls need more, by their arguments.
+    #[must_use]
+    pub const fn sometimes(mut self, permission: Permission) -> Self {
+        self.at_most = self.at_most.with(permission);
+        self
+    }
+}
+
+/// What a call is going to do, said before anything but reads is sent.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Never above the declared effect.
+    pub effect: Effect,
+    /// Never beyond the declared ones.
+    pub permissions: Permissions,
+    /// What it acts on, resolved.
+    pub objects: Vec<Object>,
+    /// What it was asked to act on and cannot: the answer reports these one by one.
+    pub missing: Vec<(String, Error)>,
+    /// What will be sent to create or change something.
+    pub body: Option<Value>,
+}
+
+impl Plan {
+    /// The declared effect and what every call needs, with no object.
+    #[must_use]
+    pub fn declared(access: Access) -> Self {
+        Self { effect: access.effect, permissions: access.always, objects: Vec::new(), missing: Vec::new(), body: None }
+    }
+
+    /// Sets what it acts on.
+    #[must_use]
+    pub fn on(mut self, objects: impl IntoIterator<Item = Object>) -> Self {
+        self.objects.extend(objects);
+        self
+    }
+
+    /// Lowers the effect; a higher one changes nothing.
+    #[must_use]
+    pub fn at_most(mut self, effect: Effect) -> Self {
+        self.effect = self.effect.min(effect);
+        self
+    }
+
+    /// Adds a permission that this call needs.
+    #[must_use]
+    pub fn needing(mut self, permission: Permission) -> Self {
+        self.permissions = self.permissions.with(permission);
+        self
+    }
+
+    /// Sets what will be sent.
+    #[must_use]
+    pub fn sending(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// The one object of a call that acts on one.
+    ///
+    /// # Errors
+    /// `internal` when the plan resolved none.
+    pub fn object(&self) -> Result<&Object> {
+        self.objects.first().ok_or_else(|| Error::internal("the plan of this call resolved nothing"))
+    }
+
+    /// Resolves many names, each once: what is found goes to `objects`, what is not to `missing`.
+    ///
+    /// # Errors
+    /// `invalid` for a name that cannot be one, and whatever is about the host and not the name.
+    pub async fn resolve<'a, F>(mut self, names: &'a [String], find: impl Fn(&'a str) -> F) -> Result<Self>
+    where
+        F: Future<Output = Result<Object>>,
+    {
+        for name in names {
+            match find(name).await {
+                Ok(object) if self.objects.iter().any(|known| known.id == object.id) => {}
+                Ok(object) => self.objects.push(object),
+                Err(error) if matches!(error.kind(), crate::error::Kind::NotFound | crate::error::Kind::Conflict) => {
+                    self.missing.push((name.clone(), error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match (self.objects.is_empty(), self.missing.as_slice()) {
+            (true, [(_, error)]) => Err(error.clone()),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// How far a long call has come.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// What was done, in the unit of `total`.
+    pub done: f64,
+    /// What there is to do, where that is known.
+    pub total: Option<f64>,
+    /// What is happening, in a few words.
+    pub message: String,
+}
+
+/// What a running call may use beside its daemon.
+#[derive(Clone)]
+pub struct Call {
+    progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    labels: Option<Arc<Vec<(String, String)>>>,
+}
+
+impl Call {
+    /// A call that reports to `progress` and marks what it makes with `labels`.
+    #[must_use]
+    pub fn new(progress: Arc<dyn Fn(Progress) + Send + Sync>, labels: Option<Arc<Vec<(String, String)>>>) -> Self {
+        Self { progress, labels }
+    }
+
+    /// Tells whoever waits how far it has come.
+    pub fn progress(&self, progress: Progress) {
+        (self.progress)(progress);
+    }
+
+    /// The labels of an object made here: ours where they are on, then the caller's, which win.
+    #[must_use]
+    pub fn labels(
+        &self,
+        given: &std::collections::BTreeMap<String, String>,
+    ) -> std::collections::HashMap<String, String> {
+        let own = self.labels.iter().flat_map(|labels| labels.iter().cloned());
+        own.chain(given.iter().map(|(key, value)| (key.clone(), value.clone()))).collect()
+    }
+}
+
+/// One tool for one host. The doc comment is its description, the fields are its schema.
+pub trait Tool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
+    /// `verb_noun`, at most 32 characters.
+    const NAME: &'static str;
+    /// The worst it can do, and what it may need.
+    const ACCESS: Access;
+    /// Whether it is in the default toolset.
+    const CORE: bool = false;
+    /// Whether a call that was taken back may be cut off although it is no read.
+    const STOPPABLE: bool = false;
+    /// What it answers.
+    type Output: Output;
+
+    /// How long a call may take; `None` is the default of its effect.
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What the call will do: its effect, its permissions, its objects. Sends only reads.
+    fn plan(&self, _reading: &Docker, _call: &Call) -> impl Future<Output = Result<Plan>> + Send {
+        async { Ok(Plan::declared(Self::ACCESS)) }
+    }
+
+    /// Does it, on a connection whose ceiling is the plan.
+    fn call(self, docker: &Docker, plan: Plan, call: &Call) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
+/// One reading tool for many hosts: each is asked, then the answers are combined.
+pub trait FleetTool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
+    /// `verb_noun`, at most 32 characters.
+    const NAME: &'static str;
+    /// Whether it is in the default toolset.
+    const CORE: bool = false;
+    /// Whether it means the whole fleet when no host is named, and not just the default host.
+    const WHOLE_FLEET: bool = false;
+    /// What one host contributes.
+    type Part: Send + 'static;
+    /// What it answers.
+    type Output: Output;
+
+    /// How long a host may take; `None` is the default of a read.
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Refuses arguments that no host can serve, before any is asked.
+    ///
+    /// # Errors
+    /// `invalid`, naming the argument.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Asks one host.
+    fn ask(&self, docker: &Docker, call: &Call) -> impl Future<Output = Result<Self::Part>> + Send;
+
+    /// Makes one answer of all, in the configured order of hosts.
+    ///
+    /// # Errors
+    /// Whatever makes the whole answer impossible.
+    fn combine(self, answers: Vec<HostAnswer<Self::Part>>) -> Result<Self::Output>;
+}
+
+/// What one host contributed to a fleet's answer.
+pub struct HostAnswer<T> {
+    /// The host's name.
+    pub host: String,
+    /// Its part, or why there is none.
+    pub answer: Result<T>,
+}
+
+/// How a host took part in a fleet's answer.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct HostStatus {
+    /// The host's name.
+    pub host: String,
+    /// `ok`, or the kind of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl HostStatus {
+    /// The status of every answer.
+    pub fn of<T>(answers: &[HostAnswer<T>]) -> Vec<Self> {
+        answers
+            .iter()
+            .map(|answer| Self {
+                host: answer.host.clone(),
+                status: Some(answer.answer.as_ref().map_or_else(|error| error.kind().as_str(), |_| "ok").to_owned()),
+                error: answer.answer.as_ref().err().map(ToString::to_string),
+            })
+            .collect()
+    }
+}
+
+/// What a call answers, in the two channels that clients read.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The data, for tools with an output schema.
+    pub structured: Option<Json>,
+    /// The same as compact text that ends with a one-line summary; or the free text itself.
+    pub text: String,
+}
+
+/// What a tool can answer with.
+pub trait Output: Send + 'static {
+    /// The schema, or `None` for free text.
+    fn schema() -> Option<Json>;
+    /// The answer; `host` is named in it unless the data name their hosts themselves.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be serialised.
+    fn answer(self, host: Option<&str>) -> Result<Answer>;
+}
+
+/// The last line of an answer: what it says, in one sentence.
+pub trait Summary {
+    /// The sentence, without a full stop.
+    fn summary(&self) -> String;
+}
+
+impl<T: Serialize + JsonSchema + Summary + Send + 'static> Output for T {
+    fn schema() -> Option<Json> {
+        Some(schema::output::<T>())
+    }
+
+    fn answer(self, host: Option<&str>) -> Result<Answer> {
+        let summary = self.summary();
+        let value = serde_json::to_value(self)
+            .map_err(|error| Error::internal("an answer cannot be written").detail(error.to_string()))?;
+        let Value::Object(fields) = value else { return Err(Error::internal("an answer is not an object")) };
+        let mut structured = Json::new();
+        if let Some(host) = host {
+            structured.insert("host".into(), host.into());
+        }
+        structured.extend(fields);
+        let text = text::render(&structured, &summary);
+        Ok(Answer { structured: Some(structured), text })
+    }
+}
+
+/// Free text out of a container or an engine: no output schema, and its origin in front.
+#[derive(Debug, Clone, Default)]
+pub struct Text {
+    /// Where it comes from, such as `container web`.
+    pub source: String,
+    /// The text itself.
+    pub body: String,
+    /// What it is, in one sentence: how many lines of how many, and how to get more.
+    pub summary: String,
+}
+
+impl Output for Text {
+    fn schema() -> Option<Json> {
+        None
+    }
+
+    fn answer(self, host: Option<&str>) -> Result<Answer> {
+        let host = host.map(|host| format!("host {host}, ")).unwrap_or_default();
+        let text = text::fence(&format!("{host}{}", self.source), &self.body, &self.summary);
+        Ok(Answer { structured: None, text })
+    }
+}
+
+/// How a tool takes `host`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostArgument {
+    /// It has none.
+    None,
+    /// One host by name.
+    One,
+    /// One host, `all`, or a tag.
+    Fleet {
+        /// Whether none given means all.
+        whole: bool,
+    },
+}
+
+/// What a client and the policy see of a tool.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// The MCP name.
+    pub name: &'static str,
+    /// The first sentence of the description, without its full stop.
+    pub title: String,
+    /// The description.
+    pub about: String,
+    /// What it may do and need.
+    pub access: Access,
+    /// Whether it is in the default toolset.
+    pub core: bool,
+    /// Whether a call that was taken back may be cut off.
+    pub stoppable: bool,
+    /// How it takes `host`.
+    pub host: HostArgument,
+    /// The input schema without `host`.
+    pub input: Json,
+    /// The output schema, unless it answers with free text.
+    pub output: Option<Json>,
+}
+
+impl Card {
+    /// The card of an input struct, an output and what was declared.
+    #[must_use]
+    pub fn of<I: JsonSchema, O: Output>(name: &'static str, access: Access, core: bool, host: HostArgument) -> Self {
+        let (about, input) = schema::input::<I>();
+        let title = about.split(['.', '\n']).next().unwrap_or_default().trim().to_owned();
+        let stoppable = access.effect == Effect::Read;
+        Self { name, title, about, access, core, stoppable, host, input, output: O::schema() }
+    }
+}
+
+/// A tool as a plain value.
+pub struct Def {
+    /// What is seen of it.
+    pub card: Card,
+    /// How its arguments become a call.
+    pub parse: Parse,
+}
+
+/// How arguments become a call.
+#[derive(Clone, Copy)]
+pub enum Parse {
+    /// Of one host.
+    One(fn(Json) -> Result<Box<dyn OneCall>>),
+    /// Of many.
+    Fleet(fn(Json) -> Result<Box<dyn FleetCall>>),
+}
+
+/// A named group of tools.
+pub struct Toolset {
+    /// The name of `--toolsets`.
+    pub name: &'static str,
+    /// What it is for, in one sentence.
+    pub about: &'static str,
+    /// Its tools, in the order of the documentation.
+    pub tools: &'static [fn() -> Def],
+}
+
+/// The definition of a tool for one host.
+#[must_use]
+pub fn def<T: Tool>() -> Def {
+    let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, HostArgument::One);
+    card.stoppable |= T::STOPPABLE;
+    Def { card, parse: Parse::One(|arguments| Ok(Box::new(schema::parse::<T>(arguments)?))) }
+}
+
+/// The definition of a tool for many hosts.
+#[must_use]
+pub fn fleet<T: FleetTool>() -> Def {
+    let host = HostArgument::Fleet { whole: T::WHOLE_FLEET };
+    Def {
+        card: Card::of::<T, T::Output>(T::NAME, Access::READ, T::CORE, host),
+        parse: Parse::Fleet(|arguments| {
+            let tool = schema::parse::<T>(arguments)?;
+            tool.check()?;
+            Ok(Box::new(tool))
+        }),
+    }
+}
+
+/// A parsed call of a [`Tool`], erased.
+pub trait OneCall: Send + Sync {
+    /// See [`Tool::deadline`].
+    fn deadline(&self) -> Option<Duration>;
+    /// See [`Tool::plan`].
+    fn plan<'a>(&'a self, reading: &'a Docker, call: &'a Call) -> Pending<'a, Result<Plan>>;
+    /// See [`Tool::call`].
+    fn call<'a>(self: Box<Self>, docker: &'a Docker, plan: Plan, call: &'a Call) -> Pending<'a, Result<Answer>>;
+}
+
+impl<T: Tool> OneCall for T {
+    fn deadline(&self) -> Option<Duration> {
+        Tool::deadline(self)
+    }
+
+    fn plan<'a>(&'a self, reading: &'a Docker, call: &'a Call) -> Pending<'a, Result<Plan>> {
+        Box::pin(Tool::plan(self, reading, call))
+    }
+
+    fn call<'a>(self: Box<Self>, docker: &'a Docker, plan: Plan, call: &'a Call) -> Pending<'a, Result<Answer>> {
+        Box::pin(async move { Tool::call(*self, docker, plan, call).await?.answer(Some(docker.host())) })
+    }
+}
+
+/// A parsed call of a [`FleetTool`], erased.
+pub trait FleetCall: Send + Sync {
+    /// See [`FleetTool::deadline`].
+    fn deadline(&self) -> Option<Duration>;
+    /// Asks every host, at most so many at once, each within `deadline`, and combines the answers.
+    fn call(self: Box<Self>, hosts: Vec<Docker>, deadline: Duration, call: Call) -> Pending<'static, Result<Answer>>;
+}
+
+/// How many hosts a fleet call asks at once.
+const HOSTS_AT_ONCE: usize = 64;
+
+impl<T: FleetTool> FleetCall for T {
+    fn deadline(&self) -> Option<Duration> {
+        FleetTool::deadline(self)
+    }
+
+    fn call(self: Box<Self>, hosts: Vec<Docker>, deadline: Duration, call: Call) -> Pending<'static, Result<Answer>> {
+        use futures_util::{StreamExt, stream};
+        Box::pin(async move {
+            let single = hosts.len() == 1;
+            let tool = self.as_ref();
+            let call = &call;
+            let answers: Vec<HostAnswer<T::Part>> = stream::iter(hosts)
+                .map(|docker| async move {
+                    let answer = tokio::time::timeout(deadline, tool.ask(&docker, call)).await.unwrap_or_else(|_| {
+                        Err(Error::timeout(format!("the host did not answer within {} s", deadline.as_secs())))
+                    });
+                    HostAnswer {
+                        host: docker.host().to_owned(),
+                        answer: answer.map_err(|error| error.on(docker.host())),
+                    }
+                })
+                .buffered(HOSTS_AT_ONCE)
+                .collect()
+                .await;
+            if let (true, Some(HostAnswer { answer: Err(error), .. })) = (single, answers.first()) {
+                return Err(error.clone());
+            }
+            self.combine(answers)?.answer(None)
+        })
+    }
+}

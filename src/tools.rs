@@ -1,0 +1,16 @@
+//! The tools, one file for each domain; each file opens with its slice.
+
+pub mod containers;
+pub mod hosts;
+pub mod images;
+pub mod networks;
+mod outcome;
+pub mod system;
+mod view;
+pub mod volumes;
+
+use crate::tool::Toolset;
+
+/// Every domain, in the order of the documentation.
+pub const TOOLSETS: &[&Toolset] =
+    &[&hosts::HOSTS, &containers::CONTAINERS, &images::IMAGES, &networks::NETWORKS, &volumes::VOLUMES, &system::SYSTEM];

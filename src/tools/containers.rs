@@ -1,0 +1,24 @@
+//! Containers: list, inspect, run, stop, remove, and what happens inside.
+
+mod inspect;
+mod lifecycle;
+mod list;
+mod logs;
+
+use crate::tool::{Toolset, def, fleet};
+
+/// The toolset, which is also this folder's table of contents.
+pub const CONTAINERS: Toolset = Toolset {
+    name: "containers",
+    about: "List, inspect, run, stop and remove containers; logs, statistics, commands inside.",
+    tools: &[
+        fleet::<list::ListContainers>,
+        def::<inspect::InspectContainer>,
+        def::<lifecycle::StartContainer>,
+        def::<lifecycle::StopContainer>,
+        def::<lifecycle::RestartContainer>,
+        def::<lifecycle::PauseContainer>,
+        def::<lifecycle::UnpauseContainer>,
+        def::<lifecycle::KillContainer>,
+    ],
+};

@@ -1,0 +1,212 @@
+//! The list of containers: one engine request for each host, compact rows, filters before the cut.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    docker::{Docker, Filters, Target},
+    error::Result,
+    redact,
+    tool::{
+        Call, FleetTool, HostAnswer, HostStatus, Summary,
+        page::{Cursor, Page, paged},
+        text::count,
+    },
+    tools::view::{bytes, short_id, text},
+};
+
+/// Lists containers: name, image, state, status with health and age, published ports.
+///
+/// Running ones only, unless `all` or `status` asks for others. All filters must match.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListContainers {
+    /// Stopped ones too. Default: false.
+    #[serde(default)]
+    all: bool,
+    /// Only those in this state.
+    #[serde(default)]
+    status: Option<State>,
+    /// Only names that contain this text.
+    #[serde(default)]
+    name: Option<String>,
+    /// Only those of an image, by reference or id.
+    #[serde(default)]
+    image: Option<String>,
+    /// Only those with every label: `key` or `key=value`.
+    #[serde(default)]
+    label: Vec<String>,
+    /// Only those connected to a network, by name or id.
+    #[serde(default)]
+    network: Option<String>,
+    /// Only those that mount a volume, by name or destination.
+    #[serde(default)]
+    volume: Option<String>,
+    /// Only those of a compose project.
+    #[serde(default)]
+    project: Option<String>,
+    /// Only those with this health.
+    #[serde(default)]
+    health: Option<Health>,
+    /// Only those made through Quaymaster. Default: false.
+    #[serde(default)]
+    managed_only: bool,
+    /// Sizes on disk too, which is slow. Default: false.
+    #[serde(default)]
+    size: bool,
+    /// At most this many rows. Default: 50.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<usize>,
+    /// Goes on where the answer before was cut.
+    #[serde(default)]
+    cursor: Option<Cursor>,
+}
+
+/// A container's state.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+}
+
+/// What a health check says.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    Starting,
+    Healthy,
+    Unhealthy,
+    None,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Containers {
+    containers: Vec<Row>,
+    hosts: Vec<HostStatus>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Row {
+    host: String,
+    name: String,
+    id: String,
+    image: String,
+    state: String,
+    status: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+}
+
+impl Summary for Containers {
+    fn summary(&self) -> String {
+        let running = self.containers.iter().filter(|row| row.state == "running").count();
+        format!("{}, {running} running{}", count(self.containers.len(), "container"), self.page.rest())
+    }
+}
+
+impl FleetTool for ListContainers {
+    const NAME: &'static str = "list_containers";
+    const CORE: bool = true;
+    type Part = Vec<Row>;
+    type Output = Containers;
+
+    async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
+        let labels = self
+            .label
+            .iter()
+            .cloned()
+            .chain(self.project.iter().map(|project| format!("com.docker.compose.project={project}")))
+            .chain(self.managed_only.then(|| "quaymaster.managed=true".to_owned()));
+        let filters = Filters::default()
+            .with("status", self.status.map(word))
+            .with("name", &self.name)
+            .with("ancestor", &self.image)
+            .with("label", labels)
+            .with("network", &self.network)
+            .with("volume", &self.volume)
+            .with("health", self.health.map(word));
+        // The engine's own `health` and `status` filters do not imply `all`; a stopped one has no health.
+        let target = Target::new("/containers/json")
+            .query("all", if self.all || self.status.is_some() { "1" } else { "0" })
+            .query("size", if self.size { "1" } else { "0" })
+            .filters(&filters);
+        let listed = docker.json(target).await?;
+        Ok(listed.as_array().into_iter().flatten().map(|container| row(docker.host(), container)).collect())
+    }
+
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Containers> {
+        let hosts = HostStatus::of(&answers);
+        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
+        rows.sort_by(|left, right| left.key().cmp(&right.key()));
+        let (containers, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        Ok(Containers { containers, hosts, page })
+    }
+}
+
+impl Row {
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.host, self.name, self.id)
+    }
+}
+
+fn row(host: &str, container: &Value) -> Row {
+    let label = |name: &str| container.get("Labels").and_then(|labels| labels.get(name)).and_then(Value::as_str);
+    let name = container.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default();
+    Row {
+        host: host.to_owned(),
+        name: name.trim_start_matches('/').to_owned(),
+        id: short_id(text(container, "Id")),
+        image: image(text(container, "Image")),
+        state: text(container, "State").to_owned(),
+        status: text(container, "Status").to_owned(),
+        ports: ports(container.get("Ports")),
+        project: label("com.docker.compose.project").map(redact::plain),
+        service: label("com.docker.compose.service").map(redact::plain),
+        size: container.get("SizeRw").and_then(Value::as_u64).map(bytes),
+    }
+}
+
+/// An image is shown by its reference; one without is shown by a short id.
+fn image(reference: &str) -> String {
+    if reference.starts_with("sha256:") { short_id(reference) } else { reference.to_owned() }
+}
+
+/// `8080->80/tcp`; an address in front where it is not every one.
+pub(super) fn ports(ports: Option<&Value>) -> Vec<String> {
+    let mut shown: Vec<String> = Vec::new();
+    for port in ports.and_then(Value::as_array).into_iter().flatten() {
+        let number = |field: &str| port.get(field).and_then(Value::as_u64);
+        let (Some(private), kind) = (number("PrivatePort"), text(port, "Type")) else { continue };
+        let protocol = if kind == "tcp" { String::new() } else { format!("/{kind}") };
+        let one = match (number("PublicPort"), text(port, "IP")) {
+            (None, _) => format!("{private}{protocol}"),
+            (Some(public), "" | "0.0.0.0" | "::") => format!("{public}->{private}{protocol}"),
+            (Some(public), address) => format!("{address}:{public}->{private}{protocol}"),
+        };
+        if !shown.contains(&one) {
+            shown.push(one);
+        }
+    }
+    shown.sort();
+    shown
+}
+
+fn word(value: impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}

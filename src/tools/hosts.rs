@@ -1,0 +1,6 @@
+//! hosts
+
+use crate::tool::Toolset;
+
+/// The toolset.
+pub const HOSTS: Toolset = Toolset { name: "hosts", about: "", tools: &[] };

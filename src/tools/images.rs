@@ -1,0 +1,6 @@
+//! images
+
+use crate::tool::Toolset;
+
+/// The toolset.
+pub const IMAGES: Toolset = Toolset { name: "images", about: "", tools: &[] };

@@ -1,0 +1,6 @@
+//! networks
+
+use crate::tool::Toolset;
+
+/// The toolset.
+pub const NETWORKS: Toolset = Toolset { name: "networks", about: "", tools: &[] };

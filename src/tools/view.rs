@@ -1,0 +1,44 @@
+//! Small tolerant views of the engine's documents that several domains share.
+
+use serde_json::Value;
+
+/// A text field, or nothing.
+pub fn text<'a>(document: &'a Value, field: &str) -> &'a str {
+    document.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The first twelve digits of an id, without the algorithm in front.
+pub fn short_id(id: &str) -> String {
+    id.rsplit(':').next().unwrap_or(id).chars().take(12).collect()
+}
+
+/// A size as people read it, in binary units: `512 B`, `1.5 MiB`.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut size = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    let unit = UNITS.get(unit).copied().unwrap_or_default();
+    if size >= 100.0 { format!("{size:.0} {unit}") } else { format!("{size:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary() {
+        for (size, shown) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2 << 30, "2.0 GiB"), (150 << 20, "150 MiB")]
+        {
+            assert_eq!(bytes(size), shown);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests through the public path that need no engine.
+
+mod config;
