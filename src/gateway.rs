@@ -7,7 +7,7 @@ mod tools;
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinError;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Config, Environment},
@@ -30,6 +30,7 @@ pub struct Gateway {
     config: Config,
     fleet: Fleet,
     catalogue: Catalogue,
+    running: TaskTracker,
 }
 
 /// One call, as it arrives.
@@ -69,7 +70,7 @@ impl Gateway {
     pub fn new(config: Config, environment: Environment) -> Result<Arc<Self>> {
         let fleet = Fleet::new(&config, Arc::new(environment));
         let catalogue = Catalogue::new(&config)?;
-        Ok(Arc::new(Self { config, fleet, catalogue }))
+        Ok(Arc::new(Self { config, fleet, catalogue, running: TaskTracker::new() }))
     }
 
     /// What was configured.
@@ -101,7 +102,7 @@ impl Gateway {
         let call = Call::new(request.progress, self.labels(entry.card.name));
         let gateway = self.clone();
         let running = entry.clone();
-        let mut task = tokio::spawn(async move { gateway.run(&running, hosts, arguments, call).await });
+        let mut task = self.running.spawn(async move { gateway.run(&running, hosts, arguments, call).await });
         let ended = tokio::select! {
             ended = &mut task => ended,
             () = request.cancelled.cancelled() => {
@@ -115,6 +116,14 @@ impl Gateway {
             }
         };
         ended.unwrap_or_else(|error| Err(panicked(&entry, &error))).map_err(Failure::Tool)
+    }
+
+    /// Waits for what was sent and must not be cut off, but not longer than `limit`.
+    pub async fn settle(&self, limit: Duration) {
+        self.running.close();
+        if tokio::time::timeout(limit, self.running.wait()).await.is_err() {
+            tracing::warn!("{} calls had not ended when the gateway did", self.running.len());
+        }
     }
 
     async fn run(

@@ -207,6 +207,8 @@ pub trait Tool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     const CORE: bool = false;
     /// Whether a call that was taken back may be cut off although it is no read.
     const STOPPABLE: bool = false;
+    /// Whether a call of it can reach beyond the hosts, such as to a registry.
+    const OPEN_WORLD: bool = false;
     /// What it answers.
     type Output: Output;
 
@@ -232,6 +234,8 @@ pub trait FleetTool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + '
     const CORE: bool = false;
     /// Whether it means the whole fleet when no host is named, and not just the default host.
     const WHOLE_FLEET: bool = false;
+    /// Whether a call of it can reach beyond the hosts, such as to a registry.
+    const OPEN_WORLD: bool = false;
     /// What one host contributes.
     type Part: Send + 'static;
     /// What it answers.
@@ -336,7 +340,8 @@ impl<T: Serialize + JsonSchema + Summary + Send + 'static> Output for T {
             structured.insert("host".into(), host.into());
         }
         structured.extend(fields);
-        let text = text::render(&structured, &summary);
+        page::fit(&mut structured);
+        let text = page::cut(text::render(&structured, &summary));
         Ok(Answer { structured: Some(structured), text })
     }
 }
@@ -360,7 +365,7 @@ impl Output for Text {
     fn answer(self, host: Option<&str>) -> Result<Answer> {
         let host = host.map(|host| format!("host {host}, ")).unwrap_or_default();
         let text = text::fence(&format!("{host}{}", self.source), &self.body, &self.summary);
-        Ok(Answer { structured: None, text })
+        Ok(Answer { structured: None, text: page::cut(text) })
     }
 }
 
@@ -393,6 +398,8 @@ pub struct Card {
     pub core: bool,
     /// Whether a call that was taken back may be cut off.
     pub stoppable: bool,
+    /// Whether a call of it can reach beyond the hosts.
+    pub open_world: bool,
     /// How it takes `host`.
     pub host: HostArgument,
     /// The input schema without `host`.
@@ -408,7 +415,7 @@ impl Card {
         let (about, input) = schema::input::<I>();
         let title = about.split(['.', '\n']).next().unwrap_or_default().trim().to_owned();
         let stoppable = access.effect == Effect::Read;
-        Self { name, title, about, access, core, stoppable, host, input, output: O::schema() }
+        Self { name, title, about, access, core, stoppable, open_world: false, host, input, output: O::schema() }
     }
 }
 
@@ -444,6 +451,7 @@ pub struct Toolset {
 pub fn def<T: Tool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, HostArgument::One);
     card.stoppable |= T::STOPPABLE;
+    card.open_world = T::OPEN_WORLD;
     Def { card, parse: Parse::One(|arguments| Ok(Box::new(schema::parse::<T>(arguments)?))) }
 }
 
@@ -451,8 +459,10 @@ pub fn def<T: Tool>() -> Def {
 #[must_use]
 pub fn fleet<T: FleetTool>() -> Def {
     let host = HostArgument::Fleet { whole: T::WHOLE_FLEET };
+    let mut card = Card::of::<T, T::Output>(T::NAME, Access::READ, T::CORE, host);
+    card.open_world = T::OPEN_WORLD;
     Def {
-        card: Card::of::<T, T::Output>(T::NAME, Access::READ, T::CORE, host),
+        card,
         parse: Parse::Fleet(|arguments| {
             let tool = schema::parse::<T>(arguments)?;
             tool.check()?;

@@ -2,11 +2,69 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::Json;
 use crate::error::{Error, Result};
 
 /// The most characters of one channel.
 pub const LONGEST_ANSWER: usize = 24_000;
+
+/// Makes a structured answer fit: shortens the longest lists and texts step by step, and says so.
+///
+/// Tools page their lists themselves; this is for what no page fits, such as an engine's own document.
+pub fn fit(fields: &mut Json) {
+    let size = |fields: &Json| serde_json::to_string(fields).map_or(0, |text| text.chars().count());
+    for (items, characters) in [(500, 8_000), (100, 2_000), (40, 600), (15, 200), (5, 80), (1, 20)] {
+        if size(fields) <= LONGEST_ANSWER {
+            return;
+        }
+        for value in fields.values_mut() {
+            shorten(value, items, characters);
+        }
+        fields.insert("truncated".into(), true.into());
+    }
+}
+
+fn shorten(value: &mut Value, items: usize, characters: usize) {
+    match value {
+        Value::String(text) => {
+            if let Some((end, _)) = text.char_indices().nth(characters) {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+        Value::Array(list) => {
+            list.truncate(items);
+            list.iter_mut().for_each(|value| shorten(value, items, characters));
+        }
+        Value::Object(fields) => {
+            let dropped: Vec<String> = fields.keys().skip(items.max(40)).cloned().collect();
+            for name in dropped {
+                fields.remove(&name);
+            }
+            fields.values_mut().for_each(|value| shorten(value, items, characters));
+        }
+        _ => {}
+    }
+}
+
+/// Cuts a text to the most that a channel carries, in the middle, and says so.
+#[must_use]
+pub fn cut(text: String) -> String {
+    const NOTICE: &str = "
+[… cut here: the answer is longer than one answer may be; ask for less …]
+";
+    let length = text.chars().count();
+    if length <= LONGEST_ANSWER {
+        return text;
+    }
+    // What an answer is about stands in front, how to go on stands at the end.
+    let tail = 2_000;
+    let head: String = text.chars().take(LONGEST_ANSWER - tail - NOTICE.chars().count()).collect();
+    let rest: String = text.chars().skip(length - tail).collect();
+    format!("{head}{NOTICE}{rest}")
+}
 
 /// Where the next page begins: after the row with this key, whatever came or went meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +165,21 @@ mod tests {
             }
         }
         assert_eq!(seen, rows);
+    }
+
+    #[test]
+    fn nothing_is_longer_than_an_answer() {
+        let mut fields = serde_json::json!({
+            "raw": {"labels": (0..3000).map(|number| format!("label-{number}={}", "x".repeat(50))).collect::<Vec<_>>()},
+            "text": "y".repeat(100_000),
+        });
+        let fields = fields.as_object_mut().unwrap();
+        fit(fields);
+        assert!(serde_json::to_string(fields).unwrap().len() <= LONGEST_ANSWER);
+        assert_eq!(fields["truncated"], true);
+        let text = cut(format!("begin{}end", "z".repeat(100_000)));
+        assert_eq!(text.chars().count(), LONGEST_ANSWER);
+        assert!(text.starts_with("begin") && text.ends_with("end"));
     }
 
     #[test]

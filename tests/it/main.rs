@@ -1,3 +1,12 @@
 //! Tests through the public path that need no engine.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect is to end there"
+)]
+
 mod config;
+mod mcp;

@@ -105,7 +105,7 @@ fn the_first_value_wins_and_keys_add_up() {
          \tIdentitiesOnly YES\n\
          \tIdentityFile /keys/k#1\n\
          \tHostKeyAlias prod-key\n\
-         \tUserKnownHostsFile ~/.ssh/one /etc/%k none\n\
+         \tUserKnownHostsFile ~/.ssh/one /etc/%k\n\
          \tGlobalKnownHostsFile none\n\
          \tConnectTimeout 1m2\n\
          \tServerAliveInterval 1\n\

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use russh::{
@@ -39,6 +39,9 @@ use crate::{
 const COMMAND: &str = "docker system dial-stdio";
 /// Where an engine listens unless the endpoint says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
+
+/// How long an answer is waited for before a channel counts as gone.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// A connection that is logged in.
 pub(super) struct Session {
@@ -128,9 +131,14 @@ impl Session {
 pub(super) struct Open(Arc<Session>);
 
 impl Open {
-    /// Whether a channel that ends without an exit status has ended as it should.
+    /// Whether a command runs behind the channel, which ends with an exit status.
     pub(super) fn runs_command(&self) -> bool {
         self.0.tunnel == Tunnel::DialStdio
+    }
+
+    /// Waits until the far side has dealt with everything that was sent to it so far.
+    pub(super) async fn settle(&self) {
+        timeout(SETTLING, self.0.handle.send_ping()).await.ok();
     }
 }
 

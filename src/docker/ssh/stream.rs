@@ -10,11 +10,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, client::Msg};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig, client::Msg};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{
@@ -34,10 +34,10 @@ const OVERHEAD: usize = 128;
 const FULL: Duration = Duration::from_secs(3);
 /// What is kept of stderr.
 const STDERR: usize = 4096;
-/// After our end of file the far side may end by itself for so long before the channel is closed.
+/// How long the far command gets to end by itself, first after our end of file, then after a signal.
 const LINGER: Duration = Duration::from_millis(100);
-/// How long the far side's close is waited for.
-const CLOSING: Duration = Duration::from_secs(2);
+/// How long the far side's close is waited for, and how long a command may outlive it.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// Both ends of a channel, as seen by whoever uses the stream.
 pub(super) struct ChannelStream {
@@ -108,6 +108,8 @@ impl ChannelStream {
         };
         tokio::spawn(async move {
             pump.run(open.runs_command()).await;
+            // sshd counts a session until it has taken our own close in.
+            open.settle().await;
             drop(open);
             drop(slot);
         });
@@ -227,12 +229,12 @@ impl Pump {
                 (state.queued >= BUFFER, state.left)
             };
             if left {
-                return self.close().await;
+                return self.close(command).await;
             }
             if full {
                 if timeout(FULL, self.shared.taken.notified()).await.is_err() {
                     self.shared.end(Err(failure::too_slow()));
-                    return self.close().await;
+                    return self.close(command).await;
                 }
                 continue;
             }
@@ -281,19 +283,33 @@ impl Pump {
     }
 
     /// Nobody reads any more: ends the far side, and waits until it has let go.
-    async fn close(&mut self) {
-        let deadline = Instant::now() + CLOSING;
-        // An end of file ends the command and its connection to the engine, in order.
-        if self.writing.eof().await.is_err() || self.drain(Instant::now() + LINGER).await {
+    async fn close(&mut self, command: bool) {
+        // An end of file ends an idle command and its connection to the engine, in order.
+        if self.writing.eof().await.is_err() {
             return;
         }
+        if command {
+            if self.drain(LINGER).await {
+                return;
+            }
+            // A command that waits for the engine may never notice that nobody listens.
+            // sshd passes the signal on for every login but root's.
+            if self.writing.signal(Sig::KILL).await.is_err() || self.drain(LINGER).await {
+                return;
+            }
+        }
         if self.writing.close().await.is_ok() {
-            self.drain(deadline).await;
+            self.drain(CLOSING).await;
+            if command {
+                // sshd confirms at once but counts the session until its command has ended.
+                sleep(CLOSING).await;
+            }
         }
     }
 
-    /// Throws away what still comes; whether the channel was closed before the deadline.
-    async fn drain(&mut self, deadline: Instant) -> bool {
+    /// Throws away what still comes; whether the channel was closed in time.
+    async fn drain(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
         loop {
             match timeout_at(deadline, self.reading.wait()).await {
                 Ok(None | Some(ChannelMsg::Close)) => return true,

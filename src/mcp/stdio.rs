@@ -1,0 +1,189 @@
+//! Messages on lines: one JSON-RPC message each, bounded, and whatever is wrong is answered.
+
+use std::{borrow::Cow, io, sync::Arc};
+
+use rmcp::{
+    RoleServer,
+    service::{RxJsonRpcMessage, TxJsonRpcMessage},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::{Mutex, mpsc},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The longest line that is read.
+pub const LONGEST_LINE: usize = 4 << 20;
+
+/// The SDK's transport over two streams.
+///
+/// Its own one ignores lines that it cannot read, so that the client waits for ever.
+pub(super) struct Transport<W> {
+    received: mpsc::Receiver<RxJsonRpcMessage<RoleServer>>,
+    output: Arc<Mutex<W>>,
+}
+
+impl<W: AsyncWrite + Send + Unpin + 'static> Transport<W> {
+    /// Reads in a task of its own; `left` is cancelled when the input ends.
+    pub(super) fn new<R>(input: R, output: W, left: CancellationToken) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+    {
+        let output = Arc::new(Mutex::new(output));
+        let (sender, received) = mpsc::channel(64);
+        let errors = output.clone();
+        tokio::spawn(async move {
+            let reading = read(BufReader::with_capacity(64 << 10, input), sender, errors);
+            tokio::select! {
+                ended = reading => if let Err(error) = ended {
+                    tracing::debug!("the input broke: {error}");
+                },
+                () = left.cancelled() => {}
+            }
+            left.cancel();
+        });
+        Self { received, output }
+    }
+}
+
+impl<W: AsyncWrite + Send + Unpin + 'static> rmcp::transport::Transport<RoleServer> for Transport<W> {
+    type Error = io::Error;
+
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("stdio")
+    }
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
+        let output = self.output.clone();
+        async move { write(&output, &serde_json::to_value(message)?).await }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        self.received.recv().await
+    }
+
+    async fn close(&mut self) -> Result<(), io::Error> {
+        self.output.lock().await.flush().await
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(output: &Mutex<W>, message: &Value) -> io::Result<()> {
+    let mut line = message.to_string();
+    line.push('\n');
+    let mut output = output.lock().await;
+    output.write_all(line.as_bytes()).await?;
+    output.flush().await
+}
+
+async fn read<R, W>(
+    mut input: BufReader<R>,
+    sender: mpsc::Sender<RxJsonRpcMessage<RoleServer>>,
+    output: Arc<Mutex<W>>,
+) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut line = Vec::new();
+    while let Some(whole) = next_line(&mut input, &mut line).await? {
+        if line.iter().all(u8::is_ascii_whitespace) && whole {
+            continue;
+        }
+        let refusal = if whole {
+            match understand(&line) {
+                Ok(message) => {
+                    if sender.send(message).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Err(refusal) => refusal,
+            }
+        } else {
+            error(&Value::Null, -32600, &format!("a line is longer than {LONGEST_LINE} bytes"))
+        };
+        write(&output, &refusal).await?;
+    }
+    Ok(())
+}
+
+/// The next line: `true` when it is whole, `false` when it was too long and has been skipped.
+async fn next_line<R: AsyncRead + Unpin>(input: &mut BufReader<R>, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    line.clear();
+    let mut whole = true;
+    let mut begun = false;
+    loop {
+        let buffer = input.fill_buf().await?;
+        if buffer.is_empty() {
+            return Ok(begun.then_some(whole));
+        }
+        begun = true;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let taken = end.unwrap_or(buffer.len());
+        if whole && line.len() + taken <= LONGEST_LINE {
+            line.extend_from_slice(buffer.get(..taken).unwrap_or_default());
+        } else {
+            whole = false;
+            line.clear();
+            line.shrink_to(64 << 10);
+        }
+        input.consume(taken + usize::from(end.is_some()));
+        if end.is_some() {
+            return Ok(Some(whole));
+        }
+    }
+}
+
+/// A message, or the answer that says why it is none.
+fn understand(line: &[u8]) -> Result<RxJsonRpcMessage<RoleServer>, Value> {
+    let message: Value =
+        serde_json::from_slice(line).map_err(|cause| error(&Value::Null, -32700, &format!("not JSON: {cause}")))?;
+    if message.is_array() {
+        return Err(error(&Value::Null, -32600, "batches are not part of the protocol: send one message on each line"));
+    }
+    let id = message.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or_default();
+    let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
+    serde_json::from_value(message).map_err(|cause| match method {
+        Some(method) => error(&id, -32602, &format!("the parameters of {method:?} cannot be read: {cause}")),
+        None => error(&id, -32600, "not a JSON-RPC message"),
+    })
+}
+
+fn error(id: &Value, code: i32, message: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_lines_are_skipped_and_the_next_is_read() {
+        let mut bytes = vec![b'x'; LONGEST_LINE + 1];
+        bytes.extend(b"\nshort\nlast");
+        let mut input = BufReader::new(bytes.as_slice());
+        let mut line = Vec::new();
+        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), Some(false));
+        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), Some(true));
+        assert_eq!(line, b"short");
+        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), Some(true));
+        assert_eq!(line, b"last");
+        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_answered_with_its_id() {
+        let code = |line: &str| {
+            let refusal = understand(line.as_bytes()).err().unwrap();
+            (refusal["error"]["code"].as_i64().unwrap(), refusal["id"].clone())
+        };
+        assert_eq!(code("{"), (-32700, Value::Null));
+        assert_eq!(code("[]"), (-32600, Value::Null));
+        assert_eq!(code("{\"id\": 3}"), (-32600, json!(3)));
+        assert_eq!(code("{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":[]}"), (-32602, json!(7)));
+    }
+}

@@ -1,0 +1,98 @@
+//! Tools, as the protocol shows and calls them.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rmcp::{
+    ErrorData, RoleServer,
+    model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorCode, ProgressNotificationParam, Tool, ToolAnnotations},
+    service::RequestContext,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    gateway::{Failure, Gateway, Request, catalogue::Entry},
+    tool::{Effect, Progress},
+};
+
+/// At most four notifications a second for each call.
+const PROGRESS: Duration = Duration::from_millis(250);
+
+/// A tool as `tools/list` shows it.
+pub(super) fn describe(entry: &Entry, config: &Config) -> Tool {
+    let card = &entry.card;
+    let reads = card.access.effect == Effect::Read;
+    let annotations = ToolAnnotations::new()
+        .read_only(reads)
+        .destructive(card.access.effect == Effect::Destroy)
+        .idempotent(reads)
+        .open_world(card.open_world);
+    let mut tool = Tool::new(card.name, card.about.clone(), entry.input_schema(config)).with_title(card.title.clone());
+    tool.annotations = Some(annotations);
+    tool.output_schema = card.output.clone().map(Arc::new);
+    tool
+}
+
+/// Calls a tool; only an unknown one is an error of the protocol.
+pub(super) async fn call(
+    gateway: &Arc<Gateway>,
+    request: CallToolRequestParams,
+    context: &RequestContext<RoleServer>,
+    cancelled: CancellationToken,
+) -> Result<CallToolResult, ErrorData> {
+    let request = Request {
+        tool: request.name.into_owned(),
+        arguments: request.arguments.unwrap_or_default(),
+        progress: progress(context),
+        cancelled,
+    };
+    match gateway.call(request).await {
+        Ok(answer) => {
+            let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);
+            result.structured_content = answer.structured.map(Value::Object);
+            Ok(result)
+        }
+        Err(Failure::Tool(error)) => {
+            let mut result = CallToolResult::error(vec![ContentBlock::text(sentence(&error))]);
+            result.structured_content = Some(json!({"error": error.to_json()}));
+            Ok(result)
+        }
+        Err(Failure::UnknownTool(error)) => {
+            Err(ErrorData::new(ErrorCode::INVALID_PARAMS, sentence(&error), Some(error.to_json())))
+        }
+    }
+}
+
+/// An error as text: its kind and host, what happened, and what to do next.
+pub(super) fn sentence(error: &Error) -> String {
+    let host = error.host().map(|host| format!(" (host \"{host}\")")).unwrap_or_default();
+    let hint = error.hint_text().map(|hint| format!("\n{hint}")).unwrap_or_default();
+    format!("{}{host}: {}{hint}", error.kind(), error.message())
+}
+
+/// Forwards progress to the client, if it asked for it; drops what comes too fast.
+fn progress(context: &RequestContext<RoleServer>) -> Arc<dyn Fn(Progress) + Send + Sync> {
+    let Some(token) = context.meta.get_progress_token() else { return Arc::new(|_| {}) };
+    let peer = context.peer.clone();
+    let last: Mutex<(Option<Instant>, f64)> = Mutex::new((None, 0.0));
+    Arc::new(move |progress: Progress| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0.is_some_and(|at| at.elapsed() < PROGRESS) {
+            return;
+        }
+        // The protocol wants it to rise, also where the work itself learns of more to do.
+        let done = if progress.done > last.1 { progress.done } else { last.1 + 1e-3 };
+        *last = (Some(Instant::now()), done);
+        let mut notification = ProgressNotificationParam::new(token.clone(), done).with_message(progress.message);
+        if let Some(total) = progress.total {
+            notification = notification.with_total(total.max(done));
+        }
+        let peer = peer.clone();
+        tokio::spawn(async move { peer.notify_progress(notification).await.ok() });
+    })
+}
