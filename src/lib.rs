@@ -1,3 +1,44 @@
+//! Quaymaster: one MCP server through which an agent sees and manages every Docker daemon of its owner.
+//!
+//! # A call, end to end
+//!
+//! ```text
+//! client ── mcp ── gateway ─┬─ policy    may this call happen, here, with these arguments?
+//!                           └─ tool      parse, plan, run, shape ── docker ── guard ── unix | tcp | tls | ssh ── daemon
+//! ```
+//!
+//! [`gateway::Gateway::call`] is the one path for the protocol, the command line, resources and
+//! prompts; it fits on one screen. A tool first says what it is going to do
+//! ([`tool::Tool::plan`], over a connection that can only read), the policy decides on that, and
+//! only then the tool gets a [`docker::Docker`] whose ceiling is the decision. Below it
+//! [`docker::guard`] looks at every final, decoded request once more, at the single exit towards
+//! a daemon. There is no second way to one.
+//!
+//! # Rooms, from top to bottom
+//!
+//! | room | what it owns |
+//! | --- | --- |
+//! | [`cli`] | the process: arguments, environment, standard streams, exit codes |
+//! | [`mcp`], [`docs`] | the protocol; the pages that are generated |
+//! | [`gateway`] | the one path, the policy, the catalogue, the tools about the gateway itself |
+//! | [`tools`] | one file or folder for each domain, each opening with its slice of tools |
+//! | [`tool`] | what a tool is: traits, schemas, pages, the text channel |
+//! | [`docker`] | hosts, connections, the guard, streams, objects |
+//! | [`redact`], [`config`], [`error`] | what may be shown; what was configured; what went wrong |
+//!
+//! Dependencies point downwards only; a test reads the `use` lines and fails on an edge upwards or
+//! sideways.
+//!
+//! # Invariants
+//!
+//! - A tool cannot know how it was called: [`tools`] never names the protocol, the policy or another domain.
+//! - [`docker`] never names a tool.
+//! - Only [`gateway`] hands out a [`docker::Docker`] with a ceiling above read, after the decision.
+//! - Only [`mcp`] names the protocol's SDK: an upgrade of it is one folder.
+//! - Nothing below [`cli`] reads the environment or writes to standard output.
+//! - No daemon is contacted before a call needs it.
+//! - A read connection carries no body and no upgrade, and sends GET, HEAD and a container's wait only.
+
 pub mod config;
 pub mod docker;
 pub mod error;

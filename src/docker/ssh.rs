@@ -91,6 +91,7 @@ impl SshDialer {
     }
 
     /// Throws the connection away, so that the next dial makes a new one; open streams stay.
+    #[expect(clippy::unused_async, reason = "a dialer of another kind may have to wait")]
     pub(crate) async fn forget(&self) {
         let mut state = lock(&self.state);
         let warned = state.warned;
@@ -111,7 +112,7 @@ impl SshDialer {
                 connecting.clone()
             } else {
                 if let Some(failed) = state.failed.as_ref().filter(|failed| Instant::now() < failed.again) {
-                    return Err(failed.error.clone());
+                    return Err(failure::again(&failed.error, failed.again.saturating_duration_since(Instant::now())));
                 }
                 let connecting = self.connect(&mut state);
                 state.connecting = Some(connecting.clone());

@@ -140,7 +140,7 @@ impl Files {
         };
         for (file, guarded) in [(&self.user, true), (&self.system, false)] {
             let Some(file) = file else { continue };
-            reader.base = file.parent().unwrap_or(Path::new("/")).to_owned();
+            file.parent().unwrap_or(Path::new("/")).clone_into(&mut reader.base);
             reader.guarded = guarded;
             reader.file(file, 0)?;
         }

@@ -1,6 +1,6 @@
 //! What can go wrong over SSH, told for agents without addresses, users and paths, and for people with them.
 
-use std::io;
+use std::{io, time::Duration};
 
 use russh::ChannelOpenFailure;
 
@@ -18,15 +18,21 @@ pub(super) fn timed_out(hop: &Hop) -> Error {
 }
 
 /// Names the machine that an error is about as one on the way.
-pub(super) fn at_jump_host(error: Error) -> Error {
-    let mut told = Error::new(error.kind(), format!("at a jump host: {}", error.message()));
+pub(super) fn at_jump_host(error: &Error) -> Error {
+    retold(error, format!("at a jump host: {}", error.message()), "")
+}
+
+/// The error of an attempt that is not repeated yet.
+pub(super) fn again(error: &Error, pause: Duration) -> Error {
+    retold(error, error.message().to_owned(), &format!(" (not tried again for {:.1} s)", pause.as_secs_f32()))
+}
+
+fn retold(error: &Error, message: String, also: &str) -> Error {
+    let mut told = Error::new(error.kind(), message).retryable(error.is_retryable());
     if let Some(hint) = error.hint_text() {
         told = told.hint(hint);
     }
-    if let Some(detail) = error.detail_text() {
-        told = told.detail(detail);
-    }
-    told
+    told.detail(format!("{}{also}", error.detail_text().unwrap_or_default()))
 }
 
 /// No TCP connection.
@@ -112,7 +118,7 @@ pub(super) fn no_command() -> Error {
 }
 
 /// The far side ended a stream that had not answered, or its command failed.
-pub(super) fn ended(status: &Status, stderr: &[u8], command: bool) -> Error {
+pub(super) fn ended(status: Status, stderr: &[u8], command: bool) -> Error {
     let (message, how) = match status {
         Status::Code(127) => ("the docker command is missing on the far side (exit status 127)".to_owned(), "127"),
         Status::Code(126) => ("the docker command cannot be run on the far side (exit status 126)".to_owned(), "126"),

@@ -45,7 +45,7 @@ enum Credential {
     FileCertificate(Arc<PrivateKey>, Certificate),
     Agent(PublicKey),
     /// A certificate, and what the agent knows the signing key by.
-    AgentCertificate(Certificate, AgentIdentity),
+    AgentCertificate(Certificate, Box<AgentIdentity>),
 }
 
 impl Credential {
@@ -173,7 +173,7 @@ fn candidates(
         let place = if hop.chosen || signer.is_some() { &mut first } else { &mut last };
         for certificate in &identity.certificates {
             let credential = match (signer, &identity.private) {
-                (Some(signer), _) => Credential::AgentCertificate(certificate.clone(), (*signer).clone()),
+                (Some(signer), _) => Credential::AgentCertificate(certificate.clone(), Box::new((*signer).clone())),
                 (None, Private::Ready(key)) => Credential::FileCertificate(key.clone(), certificate.clone()),
                 (None, _) => continue,
             };
@@ -202,7 +202,7 @@ fn candidates(
         match signer {
             Some(signer) => first.push(Candidate {
                 label: format!("certificate {:?}", certificate.key_id()),
-                credential: Credential::AgentCertificate(certificate.clone(), signer.clone()),
+                credential: Credential::AgentCertificate(certificate.clone(), Box::new(signer.clone())),
             }),
             None => told.push(format!("certificate {:?}: its key is nowhere", certificate.key_id())),
         }
@@ -223,7 +223,7 @@ fn from_agent(held: &AgentIdentity) -> Candidate {
         },
         AgentIdentity::Certificate { certificate, .. } => Candidate {
             label: format!("agent's certificate {comment:?}"),
-            credential: Credential::AgentCertificate(certificate.clone(), held.clone()),
+            credential: Credential::AgentCertificate(certificate.clone(), Box::new(held.clone())),
         },
     }
 }
@@ -265,7 +265,7 @@ async fn attempt(
         }
         Credential::AgentCertificate(certificate, identity) => {
             let hash = certificate.algorithm().is_rsa().then_some(hash).flatten();
-            let mut signer = AgentSigner { agent: agent.ok_or(NO_AGENT)?, identity };
+            let mut signer = AgentSigner { agent: agent.ok_or(NO_AGENT)?, identity: *identity };
             let outcome = handle.authenticate_certificate_with(user, certificate, hash, &mut signer).await;
             outcome.map_err(|error| error.to_string())
         }

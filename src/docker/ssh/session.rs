@@ -78,7 +78,7 @@ impl Session {
                 Ok(outcome) => outcome,
                 Err(_) => Err(failure::timed_out(&hop)),
             }
-            .map_err(|error| if place < last { failure::at_jump_host(error) } else { error })?;
+            .map_err(|error| if place < last { failure::at_jump_host(&error) } else { error })?;
             jumps.extend(before);
             reached = Some(handle);
         }

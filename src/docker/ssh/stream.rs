@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -27,17 +30,21 @@ use crate::{docker::connect::Slot, error::Error};
 const BUFFER: usize = 8 << 20;
 /// What a message costs beside its bytes.
 const OVERHEAD: usize = 128;
-/// How long a full buffer may hold up the other channels of the connection before its stream is cut off.
+/// While its buffer is full, a stream must take [`LEAST`] within this time, or it is cut off.
 ///
-/// russh opens a channel's window whatever happens to the data, so a reader that stands
-/// still would in the end stop every other stream of the host.
+/// russh opens a channel's window whatever happens to the data, so a full buffer holds up
+/// every other stream of the host.
 const FULL: Duration = Duration::from_secs(3);
+/// About half of the window: what may be on its way before an answer to somebody else.
+const LEAST: u64 = 1 << 20;
 /// What is kept of stderr.
 const STDERR: usize = 4096;
-/// How long the far command gets to end by itself, first after our end of file, then after a signal.
+/// How long the far command gets to end at our end of file before it is sent a signal.
 const LINGER: Duration = Duration::from_millis(100);
 /// How long the far side's close is waited for, and how long a command may outlive it.
 const CLOSING: Duration = Duration::from_secs(1);
+/// What a far command may still send while it is asked to end.
+const REST: usize = 256 << 10;
 
 /// Both ends of a channel, as seen by whoever uses the stream.
 pub(super) struct ChannelStream {
@@ -58,6 +65,8 @@ struct Shared {
 struct State {
     queue: VecDeque<Bytes>,
     queued: usize,
+    /// Bytes that were read, ever.
+    taken: u64,
     end: Option<Result<(), Error>>,
     left: bool,
     reader: Option<Waker>,
@@ -145,6 +154,7 @@ impl AsyncRead for ChannelStream {
                 state.queue.pop_front();
             }
             state.queued -= bytes + if done { OVERHEAD } else { 0 };
+            state.taken += bytes as u64;
             taken = true;
         }
         if taken {
@@ -223,21 +233,29 @@ enum Step {
 
 impl Pump {
     async fn run(mut self, command: bool) {
+        // Since when, and since how many bytes, the reader is being watched.
+        let mut watched: Option<(Instant, u64)> = None;
         loop {
-            let (full, left) = {
+            let (full, left, taken) = {
                 let state = self.shared.state();
-                (state.queued >= BUFFER, state.left)
+                (state.queued >= BUFFER, state.left, state.taken)
             };
             if left {
                 return self.close(command).await;
             }
             if full {
-                if timeout(FULL, self.shared.taken.notified()).await.is_err() {
+                let (since, before) = *watched.get_or_insert((Instant::now(), taken));
+                if since.elapsed() < FULL {
+                    timeout_at(since + FULL, self.shared.taken.notified()).await.ok();
+                } else if taken - before < LEAST {
                     self.shared.end(Err(failure::too_slow()));
                     return self.close(command).await;
+                } else {
+                    watched = None;
                 }
                 continue;
             }
+            watched.take_if(|(since, _)| since.elapsed() > FULL);
             let message = tokio::select! {
                 message = self.reading.wait() => message,
                 () = self.shared.taken.notified() => continue,
@@ -279,43 +297,54 @@ impl Pump {
 
     fn finish(&self, command: bool) {
         let well = self.answered && matches!(self.status, Status::Unknown | Status::Code(0));
-        self.shared.end(if well { Ok(()) } else { Err(failure::ended(&self.status, &self.stderr, command)) });
+        self.shared.end(if well { Ok(()) } else { Err(failure::ended(self.status, &self.stderr, command)) });
     }
 
     /// Nobody reads any more: ends the far side, and waits until it has let go.
     async fn close(&mut self, command: bool) {
-        // An end of file ends an idle command and its connection to the engine, in order.
-        if self.writing.eof().await.is_err() {
-            return;
-        }
-        if command {
-            if self.drain(LINGER).await {
+        let Self { reading, writing, .. } = self;
+        let flood = Notify::new();
+        let forced = AtomicBool::new(false);
+        let ask = async {
+            // An end of file ends an idle command and its connection to the engine, in order.
+            if writing.eof().await.is_err() {
                 return;
             }
-            // A command that waits for the engine may never notice that nobody listens.
-            // sshd passes the signal on for every login but root's.
-            if self.writing.signal(Sig::KILL).await.is_err() || self.drain(LINGER).await {
-                return;
-            }
-        }
-        if self.writing.close().await.is_ok() {
-            self.drain(CLOSING).await;
             if command {
-                // sshd confirms at once but counts the session until its command has ended.
+                timeout(LINGER, flood.notified()).await.ok();
+                // A command that waits for the engine may never notice that nobody listens.
+                // sshd passes the signal on for every login but root's.
+                if writing.signal(Sig::KILL).await.is_err() {
+                    return;
+                }
+                timeout(CLOSING, flood.notified()).await.ok();
+            }
+            forced.store(true, Ordering::Relaxed);
+            if writing.close().await.is_ok() {
                 sleep(CLOSING).await;
             }
-        }
-    }
-
-    /// Throws away what still comes; whether the channel was closed in time.
-    async fn drain(&mut self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
-        loop {
-            match timeout_at(deadline, self.reading.wait()).await {
-                Ok(None | Some(ChannelMsg::Close)) => return true,
-                Ok(Some(_)) => {}
-                Err(_) => return false,
+        };
+        // Meanwhile what still comes is thrown away: left alone it would hold the connection up.
+        let listen = async {
+            let mut thrown = 0_usize;
+            loop {
+                match reading.wait().await {
+                    None | Some(ChannelMsg::Close) => return,
+                    Some(ChannelMsg::Data { data }) => thrown = thrown.saturating_add(data.len()),
+                    Some(_) => {}
+                }
+                if thrown > REST {
+                    flood.notify_one();
+                }
             }
+        };
+        tokio::select! {
+            () = ask => {}
+            () = listen => {}
+        }
+        if command && forced.into_inner() {
+            // sshd confirms at once but counts the session until its command has ended.
+            sleep(CLOSING).await;
         }
     }
 }

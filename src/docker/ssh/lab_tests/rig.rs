@@ -56,9 +56,7 @@ impl Sshd {
         let script = match docker {
             Docker::Missing => None,
             Docker::Script(body) => Some(format!("#!/bin/sh\n{body}\n")),
-            Docker::Real => {
-                Some(format!("#!/bin/sh\nDOCKER_HOST=unix://{engine} exec {} \"$@\"\n", lab("LAB_DOCKER")))
-            }
+            Docker::Real => Some(format!("#!/bin/sh\nDOCKER_HOST=unix://{engine} exec {} \"$@\"\n", lab("LAB_DOCKER"))),
         };
         if let Some(script) = script {
             fs::write(path.join("bin/docker"), script).unwrap();
@@ -88,7 +86,7 @@ impl Sshd {
 
     fn run(path: &Path, port: u16) -> Child {
         let log = fs::OpenOptions::new().create(true).append(true).open(path.join("log")).unwrap();
-        let process = Command::new("/usr/sbin/sshd")
+        let mut process = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f"])
             .arg(path.join("config"))
             .stdin(Stdio::null())
@@ -101,6 +99,8 @@ impl Sshd {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+        process.kill().ok();
+        process.wait().ok();
         panic!("sshd does not listen: {}", fs::read_to_string(path.join("log")).unwrap());
     }
 
@@ -162,11 +162,7 @@ impl Sshd {
     }
 
     pub(super) fn streamlocal(&self) -> SshEndpoint {
-        SshEndpoint {
-            tunnel: Tunnel::Streamlocal,
-            socket: Some(lab("LAB_PROD_SOCKET")),
-            ..self.endpoint()
-        }
+        SshEndpoint { tunnel: Tunnel::Streamlocal, socket: Some(lab("LAB_PROD_SOCKET")), ..self.endpoint() }
     }
 
     /// A person without a configuration of their own.
