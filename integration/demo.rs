@@ -19,7 +19,8 @@ struct Client {
 
 impl Client {
     async fn start(program: &str) -> Result<Self, Failure> {
-        let mut server = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let mut server =
+            Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let input = server.stdin.take().ok_or("no standard input")?;
         let output = BufReader::new(server.stdout.take().ok_or("no standard output")?).lines();
         let mut client = Self { server, input, output, next: 0 };
@@ -90,9 +91,7 @@ async fn main() -> Result<(), Failure> {
 
     client.expect(true, "list_hosts", json!({"probe": true})).await?;
     client.expect(true, "survey_hosts", json!({})).await?;
-    let run = |host: &str| {
-        json!({"host": host, "image": image, "name": name, "command": ["sh", "-c", "echo hello from the demo; exec sleep 300"]})
-    };
+    let run = |host: &str| json!({"host": host, "image": image, "name": name, "command": ["sh", "-c", "echo hello from the demo; exec sleep 300"]});
     client.expect(true, "run_container", run("local")).await?;
     let looked = async {
         client.expect(true, "find", json!({"query": name})).await?;

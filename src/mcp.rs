@@ -96,8 +96,7 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
         let implementation = Implementation::new("quaymaster", env!("CARGO_PKG_VERSION")).with_title("Quaymaster");
         ServerConfig::new(capabilities).with_server_info(implementation).with_instructions(instructions(&self.gateway))
     }
@@ -181,8 +180,10 @@ fn instructions(gateway: &Gateway) -> String {
     if configs.len() <= 15 {
         let hosts = configs.iter().enumerate().map(|(position, config)| {
             let mode = if config.mode == Mode::Rw { "" } else { config.mode.as_str() };
-            let marks: Vec<&str> =
-                [mode, if position == 0 { "default for reads" } else { "" }].into_iter().filter(|mark| !mark.is_empty()).collect();
+            let marks: Vec<&str> = [mode, if position == 0 { "default for reads" } else { "" }]
+                .into_iter()
+                .filter(|mark| !mark.is_empty())
+                .collect();
             if marks.is_empty() { config.name.clone() } else { format!("{} ({})", config.name, marks.join(", ")) }
         });
         text.push_str(&format!("Hosts: {}.", hosts.collect::<Vec<_>>().join(", ")));

@@ -388,7 +388,7 @@ pub enum HostArgument {
 pub struct Card {
     /// The MCP name.
     pub name: &'static str,
-    /// The first sentence of the description, without its full stop.
+    /// The name as people write it: `List containers`.
     pub title: String,
     /// The description.
     pub about: String,
@@ -413,10 +413,16 @@ impl Card {
     #[must_use]
     pub fn of<I: JsonSchema, O: Output>(name: &'static str, access: Access, core: bool, host: HostArgument) -> Self {
         let (about, input) = schema::input::<I>();
-        let title = about.split(['.', '\n']).next().unwrap_or_default().trim().to_owned();
+        let title = title(name);
         let stoppable = access.effect == Effect::Read;
         Self { name, title, about, access, core, stoppable, open_world: false, host, input, output: O::schema() }
     }
+}
+
+fn title(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut characters = words.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// A tool as a plain value.
@@ -517,19 +523,21 @@ impl<T: FleetTool> FleetCall for T {
             let single = hosts.len() == 1;
             let tool = self.as_ref();
             let call = &call;
-            let answers: Vec<HostAnswer<T::Part>> = stream::iter(hosts)
-                .map(|docker| async move {
+            let mut answers: Vec<(usize, HostAnswer<T::Part>)> = stream::iter(hosts.into_iter().enumerate())
+                .map(|(position, docker)| async move {
                     let answer = tokio::time::timeout(deadline, tool.ask(&docker, call)).await.unwrap_or_else(|_| {
                         Err(Error::timeout(format!("the host did not answer within {} s", deadline.as_secs())))
                     });
-                    HostAnswer {
-                        host: docker.host().to_owned(),
-                        answer: answer.map_err(|error| error.on(docker.host())),
-                    }
+                    let host = docker.host().to_owned();
+                    let answer = answer.map_err(|error| error.on(&host));
+                    (position, HostAnswer { host, answer })
                 })
-                .buffered(HOSTS_AT_ONCE)
+                // Unordered, so that a host that hangs holds up nobody behind it.
+                .buffer_unordered(HOSTS_AT_ONCE)
                 .collect()
                 .await;
+            answers.sort_by_key(|(position, _)| *position);
+            let answers: Vec<HostAnswer<T::Part>> = answers.into_iter().map(|(_, answer)| answer).collect();
             if let (true, Some(HostAnswer { answer: Err(error), .. })) = (single, answers.first()) {
                 return Err(error.clone());
             }

@@ -193,7 +193,7 @@ impl Host {
         loop {
             let mut connection = self.pool.connection().await?;
             if connection.first || self.engine().is_none() {
-                let meeting = tokio::time::timeout(CONNECT, self.meet(&mut connection)).await;
+                let meeting = tokio::time::timeout_at(connection.deadline, self.meet(&mut connection)).await;
                 meeting.unwrap_or_else(|_| Err(late("it did not answer a ping within 5 s")))?;
             } else if proved && connection.rested && !self.pool.prove(&mut connection).await {
                 continue;

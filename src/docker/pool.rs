@@ -79,6 +79,8 @@ pub(crate) struct Connection {
     generation: usize,
     /// It was dialled while the host had no other: whoever got it asks the daemon who it is.
     pub(crate) first: bool,
+    /// When the daemon has to have answered a first ping.
+    pub(crate) deadline: tokio::time::Instant,
     /// It rested in the pool, so the daemon may have closed it meanwhile.
     pub(crate) rested: bool,
 }
@@ -119,7 +121,9 @@ impl Pool {
         self.ask_again_for_refused();
         loop {
             if let Some(idle) = self.take_idle() {
-                return Ok(Connection { sender: idle.sender, generation: idle.generation, first: false, rested: true });
+                let deadline = tokio::time::Instant::now() + CONNECT;
+                let Idle { sender, generation, .. } = idle;
+                return Ok(Connection { sender, generation, first: false, deadline, rested: true });
             }
             tokio::select! {
                 biased;
@@ -138,7 +142,8 @@ impl Pool {
     async fn dial(&self, permit: OwnedSemaphorePermit) -> Result<Option<Connection>> {
         let generation = self.generation.load(Ordering::Acquire);
         let permit = Arc::new(permit);
-        let dialled = tokio::time::timeout(CONNECT, self.dialer.dial(Slot::new(permit.clone()))).await;
+        let deadline = tokio::time::Instant::now() + CONNECT;
+        let dialled = tokio::time::timeout_at(deadline, self.dialer.dial(Slot::new(permit.clone()))).await;
         let stream = match dialled {
             Err(_) => return Err(late("it did not accept a connection within 5 s")),
             Ok(Ok(stream)) => stream,
@@ -162,7 +167,7 @@ impl Pool {
             drop(live);
         });
         self.dialled.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(Connection { sender, generation, first, rested: false }))
+        Ok(Some(Connection { sender, generation, first, deadline, rested: false }))
     }
 
     /// Sends on the connection, which returns to the pool once the answer has been read to its end.

@@ -26,7 +26,8 @@ pub(super) fn get(gateway: &Gateway, name: &str, arguments: &JsonObject) -> Resu
     let known: Vec<String> = list(gateway).into_iter().map(|prompt| prompt.name).collect();
     if !known.iter().any(|prompt| prompt == name) {
         let near = nearest(name, known.iter().map(String::as_str));
-        let hint = near.map_or_else(|| format!("prompts: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
+        let hint =
+            near.map_or_else(|| format!("prompts: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
         return Err(Error::invalid(format!("there is no prompt {}", quote(name))).hint(hint));
     }
     if let Some(unknown) = arguments.keys().find(|argument| *argument != "focus") {

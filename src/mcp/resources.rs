@@ -75,9 +75,7 @@ pub(super) fn list(gateway: &Gateway) -> Vec<Resource> {
 pub(super) fn templates(gateway: &Gateway) -> Vec<ResourceTemplate> {
     kinds(gateway)
         .filter(|kind| kind.template != HOSTS)
-        .map(|kind| {
-            ResourceTemplate::new(kind.template, kind.tool).with_title(kind.title).with_description(kind.about)
-        })
+        .map(|kind| ResourceTemplate::new(kind.template, kind.tool).with_title(kind.title).with_description(kind.about))
         .collect()
 }
 
@@ -111,11 +109,8 @@ fn target(gateway: &Gateway, uri: &str) -> Result<(&'static str, Json)> {
     let (scheme, rest) = uri.split_once("://").ok_or_else(|| unknown(uri))?;
     let decoded = percent_decode_str(rest).decode_utf8().map_err(|_| unknown(uri))?;
     let (authority, path) = decoded.split_once('/').unwrap_or((&decoded, ""));
-    let host = if authority.is_empty() {
-        gateway.fleet().default_host()?.config().name.clone()
-    } else {
-        authority.to_owned()
-    };
+    let host =
+        if authority.is_empty() { gateway.fleet().default_host()?.config().name.clone() } else { authority.to_owned() };
     let (tool, arguments) = match (scheme, authority, path) {
         ("quaymaster", "hosts", "") => ("list_hosts", Vec::new()),
         ("docker", "containers", "") => {

@@ -7,7 +7,10 @@ use std::{
 
 use rmcp::{
     ErrorData, RoleServer,
-    model::{CallToolRequestParams, CallToolResult, ContentBlock, ErrorCode, ProgressNotificationParam, Tool, ToolAnnotations},
+    model::{
+        CallToolRequestParams, CallToolResult, ContentBlock, ErrorCode, ProgressNotificationParam, Tool,
+        ToolAnnotations,
+    },
     service::RequestContext,
 };
 use serde_json::{Value, json};

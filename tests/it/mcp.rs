@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
 use tokio_util::sync::CancellationToken;
 
-const HOSTS: &str = "local=unix:///nowhere/docker.sock, staging=unix:///nowhere/staging.sock(nd), prod=unix:///nowhere/prod.sock(ro)";
+const HOSTS: &str =
+    "local=unix:///nowhere/docker.sock, staging=unix:///nowhere/staging.sock(nd), prod=unix:///nowhere/prod.sock(ro)";
 
 /// A client on the other end of the two streams.
 struct Client {
@@ -37,7 +38,10 @@ impl Client {
     async fn legacy(flags: &Flags, version: &str) -> Self {
         let mut client = Self::start(flags);
         let answer = client
-            .ask("initialize", json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}))
+            .ask(
+                "initialize",
+                json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}),
+            )
             .await;
         assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
         client.write(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string()).await;
@@ -117,7 +121,8 @@ async fn the_stateless_era_is_spoken() {
 #[tokio::test]
 async fn instructions_are_short_and_name_the_hosts() {
     let mut client = Client::start(&flags());
-    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let params =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
     let answer = client.ask("initialize", params).await;
     let instructions = answer["result"]["instructions"].as_str().unwrap();
     assert!(instructions.len() < 2048, "{} bytes", instructions.len());
