@@ -140,7 +140,7 @@ impl Gateway {
                 let name = host.config().name.as_str();
                 let limit = tool.deadline();
                 let mildest = entry.card.access.mildest;
-                self.allow(entry, host, mildest, Permissions::READ)?;
+                allow(entry, host, mildest, Permissions::READ)?;
                 within(limit.unwrap_or(if entry.card.access.effect == Effect::Read { READ } else { WRITE }), async {
                     let plan = tool.plan(&host.reading(), &call).await?;
                     let docker = self.decide(entry, host, &plan)?;
@@ -166,25 +166,9 @@ impl Gateway {
         if plan.effect > access.effect || plan.effect < access.mildest || !access.at_most.covers(plan.permissions) {
             return Err(Error::internal(format!("{} planned more than it declares", entry.card.name)));
         }
-        self.allow(entry, host, plan.effect, plan.permissions)?;
+        allow(entry, host, plan.effect, plan.permissions)?;
         let mode = host.config().mode;
         Ok(host.with_ceiling(Ceiling { mode, effect: plan.effect, permissions: plan.permissions }))
-    }
-
-    fn allow(&self, entry: &Entry, host: &Arc<Host>, effect: Effect, needed: Permissions) -> Result<()> {
-        let config = host.config();
-        let facts = Facts {
-            tool: entry.card.name,
-            host: &config.name,
-            mode: config.mode,
-            granted: Permissions::implied_by(config.mode),
-            effect,
-            needed,
-        };
-        match policy::decide(&facts) {
-            Decision::Allow => Ok(()),
-            Decision::Deny { reason, remedy, .. } => Err(Error::denied(reason).hint(remedy).on(&config.name)),
-        }
     }
 
     /// Takes `host` off the arguments: reads default to the first host, writes must name one.
@@ -240,6 +224,22 @@ impl Gateway {
                 [("managed", "true"), ("version", env!("CARGO_PKG_VERSION")), ("tool", tool), ("created", &now)];
             Arc::new(labels.into_iter().map(|(key, value)| (format!("quaymaster.{key}"), value.to_owned())).collect())
         })
+    }
+}
+
+fn allow(entry: &Entry, host: &Arc<Host>, effect: Effect, needed: Permissions) -> Result<()> {
+    let config = host.config();
+    let facts = Facts {
+        tool: entry.card.name,
+        host: &config.name,
+        mode: config.mode,
+        granted: Permissions::implied_by(config.mode),
+        effect,
+        needed,
+    };
+    match policy::decide(&facts) {
+        Decision::Allow => Ok(()),
+        Decision::Deny { reason, remedy, .. } => Err(Error::denied(reason).hint(remedy).on(&config.name)),
     }
 }
 

@@ -20,7 +20,9 @@ pub fn mask(value: &str) -> String {
     let hash = <Hmac<Sha256> as Mac>::new_from_slice(KEY.as_slice())
         .map(|mut mac| {
             mac.update(value.as_bytes());
-            mac.finalize().into_bytes().iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>()
+            let bytes: [u8; 32] = mac.finalize().into_bytes().into();
+            let [first, second, third, fourth, ..] = bytes;
+            format!("{:08x}", u32::from_be_bytes([first, second, third, fourth]))
         })
         .unwrap_or_default();
     format!("<redacted len={} h={hash}>", value.len())

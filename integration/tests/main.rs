@@ -1,5 +1,14 @@
 //! The tests that need real engines: `integration/test` brings the lab up and runs them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test that meets what it does not expect is to end there"
+)]
+
 mod rig;
 
 mod containers;

@@ -149,5 +149,5 @@ impl Reply {
 fn rand() -> u32 {
     use std::hash::{BuildHasher, Hasher};
     let hash = std::collections::hash_map::RandomState::new().build_hasher().finish();
-    (hash & u64::from(u32::MAX)) as u32
+    u32::try_from(hash >> 32).unwrap_or_default()
 }

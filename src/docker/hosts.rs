@@ -17,7 +17,7 @@ use super::{
     Docker,
     access::Ceiling,
     connect::Dialer,
-    pool::{Body, CONNECT, Connection, HOST, Pool, empty, late},
+    pool::{Body, Connection, HOST, Pool, empty, late},
 };
 use crate::{
     config::{Config, Environment, HostConfig},
@@ -133,7 +133,7 @@ impl Host {
         {
             let mut reconnected = lock(&self.reconnected);
             if let Some(elapsed) = reconnected.map(|at| at.elapsed()).filter(|elapsed| *elapsed < RECONNECT) {
-                let wait = (RECONNECT - elapsed).as_secs() + 1;
+                let wait = RECONNECT.saturating_sub(elapsed).as_secs() + 1;
                 return Err(Error::busy("the host was reconnected a moment ago").hint(format!("try again in {wait} s")));
             }
             *reconnected = Some(Instant::now());
@@ -382,7 +382,7 @@ impl Fleet {
     }
 }
 
-/// A small answer, read whole: status, headers, at most 64 KiB of body.
+/// A small answer, read whole: status, headers, at most 64 kilobytes of body.
 pub(super) struct Small {
     pub(super) status: u16,
     pub(super) headers: http::HeaderMap,

@@ -146,9 +146,8 @@ impl Lines {
         let [source, 0, 0, 0, length @ ..] = *header else { return Err(foreign()) };
         let source = match source {
             0 | 1 => Source::Stdout,
-            2 => Source::Stderr,
-            // The daemon's own error text (`stdcopy.Systemerr`).
-            3 => Source::Stderr,
+            // 3 is the daemon's own error text (`stdcopy.Systemerr`).
+            2 | 3 => Source::Stderr,
             _ => return Err(foreign()),
         };
         self.input.advance(8);

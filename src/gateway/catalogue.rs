@@ -46,7 +46,7 @@ pub enum Run {
 /// A parsed call of a tool about the gateway itself.
 pub trait OwnCall: Send + Sync {
     /// Runs it; `hosts` is empty for a tool without `host`.
-    fn call<'a>(self: Box<Self>, gateway: &'a Gateway, hosts: Vec<Arc<Host>>) -> Pending<'a, Result<Answer>>;
+    fn call(self: Box<Self>, gateway: &Gateway, hosts: Vec<Arc<Host>>) -> Pending<'_, Result<Answer>>;
 }
 
 /// A tool about the gateway itself, as a plain value.

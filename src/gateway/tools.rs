@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The tools, in the order of the documentation; all belong to the toolset `hosts`.
-pub const OWN: &[fn() -> OwnDef] = &[own::<ListHosts>, own::<ReconnectHost>];
+pub(super) const OWN: &[fn() -> OwnDef] = &[own::<ListHosts>, own::<ReconnectHost>];
 
 /// A tool about the gateway itself. The doc comment is its description, the fields are its schema.
 trait OwnTool: for<'de> Deserialize<'de> + JsonSchema + Send + Sync + 'static {
@@ -33,7 +33,7 @@ fn own<T: OwnTool>() -> OwnDef {
     struct Parsed<T>(T);
 
     impl<T: OwnTool> OwnCall for Parsed<T> {
-        fn call<'a>(self: Box<Self>, gateway: &'a Gateway, hosts: Vec<Arc<Host>>) -> Pending<'a, Result<Answer>> {
+        fn call(self: Box<Self>, gateway: &Gateway, hosts: Vec<Arc<Host>>) -> Pending<'_, Result<Answer>> {
             Box::pin(async move { self.0.call(gateway, hosts).await?.answer(None) })
         }
     }

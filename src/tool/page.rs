@@ -36,7 +36,9 @@ fn shorten(value: &mut Value, items: usize, characters: usize) {
         }
         Value::Array(list) => {
             list.truncate(items);
-            list.iter_mut().for_each(|value| shorten(value, items, characters));
+            for value in list {
+                shorten(value, items, characters);
+            }
         }
         Value::Object(fields) => {
             let dropped: Vec<String> = fields.keys().skip(items.max(40)).cloned().collect();

@@ -41,7 +41,7 @@ fn table(text: &mut String, name: &str, rows: &[Value]) {
             }
         }
     }
-    text.push_str(&format!("{name}: {}\n", columns.join(" | ")));
+    text.extend([name, ": ", &columns.join(" | "), "\n"]);
     for row in rows {
         let cells: Vec<String> = columns.iter().map(|column| row.get(*column).map(cell).unwrap_or_default()).collect();
         text.push_str(cells.join(" | ").trim_end_matches([' ', '|']));

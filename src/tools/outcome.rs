@@ -11,7 +11,7 @@ use crate::{
 
 /// What happened, object by object; one failure does not stop the rest.
 #[derive(Serialize, JsonSchema)]
-pub struct Outcomes {
+pub(crate) struct Outcomes {
     results: Vec<Outcome>,
     #[serde(skip)]
     verb: &'static str,
@@ -19,7 +19,7 @@ pub struct Outcomes {
 
 /// What happened to one object.
 #[derive(Serialize, JsonSchema)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Its name; what was asked for, where it was not found.
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ impl Outcomes {
     ///
     /// # Errors
     /// The one error of a call that named one object.
-    pub async fn of<F>(plan: Plan, verb: &'static str, act: impl Fn(Object) -> F) -> Result<Self>
+    pub(crate) async fn of<F>(plan: Plan, verb: &'static str, act: impl Fn(Object) -> F) -> Result<Self>
     where
         F: Future<Output = Result<Option<String>>>,
     {

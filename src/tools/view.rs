@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 /// A text field, or nothing.
-pub fn text<'a>(document: &'a Value, field: &str) -> &'a str {
+pub(crate) fn text<'a>(document: &'a Value, field: &str) -> &'a str {
     document.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The first twelve digits of an id, without the algorithm in front.
-pub fn short_id(id: &str) -> String {
+pub(crate) fn short_id(id: &str) -> String {
     id.rsplit(':').next().unwrap_or(id).chars().take(12).collect()
 }
 
 /// A size as people read it, in binary units: `512 B`, `1.5 MiB`.
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

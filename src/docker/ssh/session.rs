@@ -10,7 +10,7 @@ use std::{
 };
 
 use russh::{
-    Channel, Preferred,
+    Channel, ChannelId, Preferred,
     client::{self, Config, Handle, Msg},
     keys::PublicKeyOrCertificate,
 };
@@ -52,8 +52,9 @@ pub(super) struct Session {
     socket: String,
     /// Channels that are open now.
     open: AtomicUsize,
-    /// Whether the far side has ever granted a channel.
-    granted: AtomicBool,
+    /// Whether the far side has ever granted a channel; set by the protocol, so that of several
+    /// opened at once a refused one cannot overtake a granted one.
+    granted: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -70,10 +71,12 @@ impl Session {
 
         let mut jumps: Vec<Handle<Client>> = Vec::new();
         let mut reached: Option<Handle<Client>> = None;
+        let mut granted = Arc::default();
         let last = route.hops.len().saturating_sub(1);
         for (place, hop) in route.hops.into_iter().enumerate() {
             let before = reached.take();
-            let connected = timeout(hop.connect_timeout, enter(before.as_ref(), &hop, warn)).await;
+            granted = Arc::new(AtomicBool::new(false));
+            let connected = timeout(hop.connect_timeout, enter(before.as_ref(), &hop, &granted, warn)).await;
             let handle = match connected {
                 Ok(outcome) => outcome,
                 Err(_) => Err(failure::timed_out(&hop)),
@@ -83,7 +86,7 @@ impl Session {
             reached = Some(handle);
         }
         let handle = reached.ok_or_else(|| Error::internal("an ssh route without a machine"))?;
-        Ok(Self { handle, _jumps: jumps, tunnel, socket, open: AtomicUsize::new(0), granted: AtomicBool::new(false) })
+        Ok(Self { handle, _jumps: jumps, tunnel, socket, open: AtomicUsize::new(0), granted })
     }
 
     /// Whether nothing can be opened on it any more.
@@ -117,7 +120,6 @@ impl Session {
                 return Ok(None);
             }
         };
-        self.granted.store(true, Ordering::SeqCst);
         self.open.fetch_add(1, Ordering::SeqCst);
         let open = Open(self.clone());
         if self.tunnel == Tunnel::DialStdio && channel.exec(true, COMMAND).await.is_err() {
@@ -149,7 +151,12 @@ impl Drop for Open {
 }
 
 /// One machine on the way: a stream to it, the key exchange, the login.
-async fn enter(before: Option<&Handle<Client>>, hop: &Hop, warn: bool) -> Result<Handle<Client>> {
+async fn enter(
+    before: Option<&Handle<Client>>,
+    hop: &Hop,
+    granted: &Arc<AtomicBool>,
+    warn: bool,
+) -> Result<Handle<Client>> {
     let prepared = hop.clone();
     let (known, identities) = blocking(move || {
         let known = KnownHosts::read(&prepared.known_hosts, &prepared.host, prepared.port, prepared.alias.as_deref());
@@ -172,7 +179,7 @@ async fn enter(before: Option<&Handle<Client>>, hop: &Hop, warn: bool) -> Result
         nodelay: true,
         ..Config::default()
     });
-    let client = Client { known };
+    let client = Client { known, granted: granted.clone() };
     let mut handle = match before {
         None => {
             let stream = TcpStream::connect((hop.host.as_str(), hop.port))
@@ -212,6 +219,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// Our side of the protocol: judges the host key and takes nothing that the server wants to open.
 pub(super) struct Client {
     known: KnownHosts,
+    granted: Arc<AtomicBool>,
 }
 
 /// Why the protocol stopped.
@@ -254,6 +262,17 @@ impl client::Handler for Client {
             .check(&presented.public_key(), presented.certificate(), now)
             .map_err(|refused| Stopped::Refused(failure::host_key(refused)))?;
         Ok(true)
+    }
+
+    async fn channel_open_confirmation(
+        &mut self,
+        _: ChannelId,
+        _: u32,
+        _: u32,
+        _: &mut client::Session,
+    ) -> Result<(), Stopped> {
+        self.granted.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     refuse_channels! {

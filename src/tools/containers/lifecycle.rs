@@ -72,7 +72,7 @@ impl Tool for StopContainer {
     type Output = Outcomes;
 
     fn deadline(&self) -> Option<Duration> {
-        graceful(self.grace, self.containers.len())
+        Some(graceful(self.grace, self.containers.len()))
     }
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
@@ -115,7 +115,7 @@ impl Tool for RestartContainer {
     type Output = Outcomes;
 
     fn deadline(&self) -> Option<Duration> {
-        graceful(self.grace, self.containers.len())
+        Some(graceful(self.grace, self.containers.len()))
     }
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
@@ -258,9 +258,9 @@ fn seconds(grace: u32) -> i32 {
     i32::try_from(grace).unwrap_or(i32::MAX)
 }
 
-fn graceful(grace: Option<u32>, containers: usize) -> Option<Duration> {
+fn graceful(grace: Option<u32>, containers: usize) -> Duration {
     let each = u64::from(grace.unwrap_or(10));
-    Some(Duration::from_secs(WRITE + each.saturating_mul(containers as u64)))
+    Duration::from_secs(WRITE + each.saturating_mul(containers as u64))
 }
 
 /// State and last words, as evidence that a restart would wipe away.

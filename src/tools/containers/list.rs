@@ -153,7 +153,7 @@ impl FleetTool for ListContainers {
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Containers> {
         let hosts = HostStatus::of(&answers);
         let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
-        rows.sort_by(|left, right| left.key().cmp(&right.key()));
+        rows.sort_by_cached_key(Row::key);
         let (containers, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
         Ok(Containers { containers, hosts, page })
     }

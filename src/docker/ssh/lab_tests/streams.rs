@@ -258,3 +258,26 @@ async fn dropped(script: &str) {
     drop(stream);
     assert!(becomes(0).await, "{script}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lab_many_dials_at_once_on_a_fresh_connection_are_granted_or_full() {
+    let sshd = Sshd::with(&Docker::Real, "MaxSessions 2");
+    for _ in 0..5 {
+        let dialer = Arc::new(sshd.dialer());
+        let dials: Vec<_> = (0..8)
+            .map(|_| {
+                let dialer = dialer.clone();
+                tokio::spawn(async move { dialer.dial(slot()).await })
+            })
+            .collect();
+        let mut granted = Vec::new();
+        for dial in dials {
+            match dial.await.unwrap() {
+                Ok(stream) => granted.push(stream),
+                Err(DialError::Full) => {}
+                Err(DialError::Failed(error)) => panic!("{error}: {:?}", error.detail_text()),
+            }
+        }
+        assert_eq!(granted.len(), 2);
+    }
+}

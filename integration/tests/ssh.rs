@@ -1,0 +1,72 @@
+//! Hosts behind sshd, through the whole gateway; what only the dialer can show is in `src/docker/ssh/lab_tests`.
+
+use std::{fs, sync::Arc, time::Instant};
+
+use quaymaster::{
+    config::{Config, Environment, Flags},
+    gateway::{Gateway, Request},
+};
+use serde_json::{Value, json};
+
+use crate::rig::{environment, gateway, lab};
+
+async fn list(gateway: &Arc<Gateway>) -> Result<Value, String> {
+    let Value::Object(arguments) = json!({"all": true}) else { unreachable!() };
+    let answer =
+        gateway.call(Request::new("list_containers", arguments)).await.map_err(|error| format!("{error:?}"))?;
+    let listed = Value::Object(answer.structured.ok_or("no structured answer")?);
+    match listed["hosts"][0]["status"].as_str() {
+        Some("ok") => Ok(listed),
+        _ => Err(listed.to_string()),
+    }
+}
+
+/// How often somebody logged in at one of the lab's sshd.
+fn logins(sshd: &str) -> usize {
+    let log = fs::read_to_string(format!("{}/log/sshd-{sshd}.log", lab("LAB_DIR"))).expect("the log");
+    log.matches("Accepted publickey").count()
+}
+
+#[tokio::test]
+async fn an_alias_a_jump_host_and_a_socket_lead_to_the_engine() {
+    for endpoint in [
+        "ssh://lab-prod".to_owned(),
+        "ssh://lab-prod-jump".to_owned(),
+        format!("ssh://lab-prod{}", lab("LAB_PROD_SOCKET")),
+        format!("ssh://{}@127.0.0.1:{}", lab("LAB_SSH_USER"), lab("LAB_SSH_PORT")),
+    ] {
+        let gateway = gateway(&[format!("prod={endpoint}")]);
+        list(&gateway).await.unwrap_or_else(|error| panic!("{endpoint}: {error}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thirty_lists_at_once_over_two_sessions_and_one_login() {
+    let before = logins("max2");
+    let gateway: Arc<Gateway> = gateway(&["prod=ssh://lab-prod-max2".to_owned()]);
+    let started = Instant::now();
+    let calls: Vec<_> = (0..30)
+        .map(|_| {
+            let gateway = gateway.clone();
+            tokio::spawn(async move { list(&gateway).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.expect("no panic").expect("a list");
+    }
+    eprintln!("30 lists over two sessions took {:?}", started.elapsed());
+    assert_eq!(logins("max2"), before + 1);
+}
+
+#[tokio::test]
+async fn an_unknown_host_key_is_refused_without_telling_the_agent_where() {
+    let home = tempfile::tempdir().expect("a directory");
+    let environment = Environment { home: Some(home.path().to_owned()), ..environment() };
+    let endpoint = format!("prod=ssh://127.0.0.1:{}", lab("LAB_SSH_PORT"));
+    let flags = Flags { hosts: vec![endpoint], ..Flags::default() };
+    let config = Config::load(&environment, &flags).expect("a configuration");
+    let gateway = Gateway::new(config, environment).expect("a gateway");
+    let error = list(&gateway).await.expect_err("no list");
+    assert!(error.contains("the host key is not known"), "{error}");
+    assert!(fs::read_dir(home.path()).expect("the home").next().is_none(), "nothing is recorded");
+}
