@@ -143,7 +143,7 @@ impl Gateway {
                 allow(entry, host, mildest, Permissions::READ)?;
                 within(limit.unwrap_or(if entry.card.access.effect == Effect::Read { READ } else { WRITE }), async {
                     let plan = tool.plan(&host.reading(), &call).await?;
-                    let docker = self.decide(entry, host, &plan)?;
+                    let docker = decide(entry, host, &plan)?;
                     tool.call(&docker, plan, &call).await
                 })
                 .await
@@ -158,17 +158,6 @@ impl Gateway {
             }
             Run::Own(parse) => within(READ, parse(arguments)?.call(self, hosts)).await,
         }
-    }
-
-    /// The only place that hands out a connection which may do more than read.
-    fn decide(&self, entry: &Entry, host: &Arc<Host>, plan: &Plan) -> Result<Docker> {
-        let access = entry.card.access;
-        if plan.effect > access.effect || plan.effect < access.mildest || !access.at_most.covers(plan.permissions) {
-            return Err(Error::internal(format!("{} planned more than it declares", entry.card.name)));
-        }
-        allow(entry, host, plan.effect, plan.permissions)?;
-        let mode = host.config().mode;
-        Ok(host.with_ceiling(Ceiling { mode, effect: plan.effect, permissions: plan.permissions }))
     }
 
     /// Takes `host` off the arguments: reads default to the first host, writes must name one.
@@ -225,6 +214,17 @@ impl Gateway {
             Arc::new(labels.into_iter().map(|(key, value)| (format!("quaymaster.{key}"), value.to_owned())).collect())
         })
     }
+}
+
+/// The only place that hands out a connection which may do more than read.
+fn decide(entry: &Entry, host: &Arc<Host>, plan: &Plan) -> Result<Docker> {
+    let access = entry.card.access;
+    if plan.effect > access.effect || plan.effect < access.mildest || !access.at_most.covers(plan.permissions) {
+        return Err(Error::internal(format!("{} planned more than it declares", entry.card.name)));
+    }
+    allow(entry, host, plan.effect, plan.permissions)?;
+    let mode = host.config().mode;
+    Ok(host.with_ceiling(Ceiling { mode, effect: plan.effect, permissions: plan.permissions }))
 }
 
 fn allow(entry: &Entry, host: &Arc<Host>, effect: Effect, needed: Permissions) -> Result<()> {
