@@ -158,7 +158,12 @@ fn simplify(schema: &mut Json) {
         schema.insert("type".into(), only);
     }
     for key in ["oneOf", "anyOf"] {
-        let Some(Value::Array(variants)) = schema.remove(key) else { continue };
+        let Some(Value::Array(mut variants)) = schema.remove(key) else { continue };
+        for variant in &mut variants {
+            if let Value::Object(variant) = variant {
+                simplify(variant);
+            }
+        }
         let constants: Vec<Value> = variants
             .iter()
             .flat_map(|variant| {
@@ -269,7 +274,7 @@ mod tests {
         names: Vec<String>,
     }
 
-    /// Either.
+    /// Either; the variants' own words make `oneOf` of them, inside the `anyOf` of an option.
     #[derive(Deserialize, JsonSchema, Debug)]
     #[serde(rename_all = "snake_case")]
     enum Which {

@@ -281,3 +281,46 @@ async fn lab_many_dials_at_once_on_a_fresh_connection_are_granted_or_full() {
         assert_eq!(granted.len(), 2);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adhoc_rekey() {
+    let sshd = Sshd::with(&Docker::Script("exec head -c 2500000000 /dev/zero"), "RekeyLimit 64M");
+    let dialer = sshd.dialer();
+    let mut stream = dial(&dialer).await;
+    let mut read = 0_usize;
+    let mut bytes = vec![0; 1 << 20];
+    let started = Instant::now();
+    loop {
+        let count = stream.read(&mut bytes).await.unwrap();
+        if count == 0 { break }
+        read += count;
+    }
+    eprintln!("read {read} in {:?}", started.elapsed());
+    let log = std::fs::read_to_string(sshd.path("log")).unwrap();
+    eprintln!("rekeys? {}", log.matches("rekey").count());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adhoc_events() {
+    let sshd = Sshd::start();
+    for endpoint in [sshd.endpoint(), sshd.streamlocal()] {
+        let dialer = sshd.dialer_to(endpoint);
+        let mut stream = dial(&dialer).await;
+        stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut b = [0; 500];
+        let n = timeout(Duration::from_secs(3), stream.read(&mut b)).await;
+        eprintln!("{:?}", n.map(|n| n.map(|n| String::from_utf8_lossy(&b[..n]).into_owned())));
+        let names = || { sshd.connections().into_iter().map(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default().trim().to_owned()).collect::<Vec<_>>() };
+        eprintln!("before {:?}", names());
+        drop(stream);
+        let t = Instant::now();
+        while names().contains(&"docker".to_owned()) && t.elapsed() < Duration::from_secs(5) { tokio::time::sleep(Duration::from_millis(5)).await; }
+        eprintln!("gone after {:?}: {:?}", t.elapsed(), names());
+        let mut stream = dial(&dialer).await;
+        let t = Instant::now();
+        stream.write_all(b"GET /images/get?names=quaymaster-lab/base:1 HTTP/1.0\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut all = vec![];
+        stream.read_to_end(&mut all).await.unwrap();
+        eprintln!("save: {} bytes in {:?}", all.len(), t.elapsed());
+    }
+}
