@@ -97,8 +97,12 @@ impl Gateway {
     /// [`Failure`], with the host and what to do next.
     pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, Failure> {
         let entry = self.catalogue.find(&request.tool).map_err(Failure::UnknownTool)?;
+        self.dispatch(entry, request).await.map_err(Failure::Tool)
+    }
+
+    async fn dispatch(self: &Arc<Self>, entry: Entry, request: Request) -> Result<Answer> {
         let mut arguments = request.arguments;
-        let hosts = self.hosts_of(&entry, &mut arguments).map_err(Failure::Tool)?;
+        let hosts = self.hosts_of(&entry, &mut arguments)?;
         let call = Call::new(request.progress, self.labels(entry.card.name));
         let gateway = self.clone();
         let running = entry.clone();
@@ -109,13 +113,13 @@ impl Gateway {
                 // What may change an engine is never cut off once it may have been sent.
                 if entry.card.stoppable {
                     task.abort();
-                    return Err(Failure::Tool(Error::cancelled("the call was taken back and has been stopped")));
+                    return Err(Error::cancelled("the call was taken back and has been stopped"));
                 }
-                return Err(Failure::Tool(Error::cancelled("the call was taken back; sent; the daemon goes on")
-                    .hint("look at the object before you repeat it")));
+                return Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
+                    .hint("look at the object before you repeat it"));
             }
         };
-        ended.unwrap_or_else(|error| Err(panicked(&entry, &error))).map_err(Failure::Tool)
+        ended.unwrap_or_else(|error| Err(panicked(&entry, &error)))
     }
 
     /// Waits for what was sent and must not be cut off, but not longer than `limit`.
@@ -254,4 +258,34 @@ fn panicked(entry: &Entry, error: &JoinError) -> Error {
     tracing::error!(tool = entry.card.name, "a call ended in a defect: {error}");
     Error::internal(format!("{} met a defect of Quaymaster", entry.card.name))
         .hint("other calls are not affected; report it with the arguments, and do not repeat it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{catalogue::OwnCall, *};
+    use crate::{config::Flags, error::Kind, tool::Pending};
+
+    struct Defect;
+
+    impl OwnCall for Defect {
+        fn call(self: Box<Self>, _: &Gateway, _: Vec<Arc<Host>>) -> Pending<'_, Result<Answer>> {
+            Box::pin(async { panic!("a defect") })
+        }
+    }
+
+    fn gateway() -> Arc<Gateway> {
+        let environment = Environment::default();
+        let flags = Flags { hosts: vec!["local=unix:///nowhere.sock".into()], ..Flags::default() };
+        Gateway::new(Config::load(&environment, &flags).unwrap(), environment).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_call_and_no_other() {
+        let gateway = gateway();
+        let entry = Entry { run: Run::Own(|_| Ok(Box::new(Defect))), ..gateway.catalogue.find("list_hosts").unwrap() };
+        let error = gateway.dispatch(entry, Request::new("list_hosts", Json::new())).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Internal);
+        assert!(error.hint_text().is_some());
+        gateway.call(Request::new("list_hosts", Json::new())).await.unwrap();
+    }
 }
