@@ -177,20 +177,8 @@ impl Docker {
     /// # Errors
     /// The guard's refusal, a failed connection, an error of the daemon, a truncated or foreign answer.
     pub async fn json(&self, target: Target) -> Result<Value> {
-        self.json_of(Method::GET, target).await
-    }
-
-    async fn json_of(&self, method: Method, target: Target) -> Result<Value> {
-        let (wire, response) = self.ask(method, target).await?;
-        let is_json = is_json(&response);
-        let bytes = collect(response.into_body(), LARGEST_DOCUMENT).await?;
-        if !is_json {
-            return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        }
-        let mut document = serde_json::from_slice(&bytes).map_err(|error| {
-            Error::docker("the daemon's answer is cut off or is not JSON")
-                .detail(format!("{error}: {}", sample(&bytes)))
-        })?;
+        let (wire, response) = self.ask(Method::GET, target).await?;
+        let mut document = document(response).await?;
         self.withhold(wire, &mut document);
         Ok(document)
     }
@@ -209,12 +197,21 @@ impl Docker {
     /// # Errors
     /// As [`Docker::json`]; the caller sets the deadline.
     pub async fn wait(&self, container: &str, condition: &str) -> Result<Option<i64>> {
+        self.waiting(container, condition).await?.code().await
+    }
+
+    /// Begins to wait for a container; from now on the daemon watches it, so that `next-exit`
+    /// of one which is started after this misses nothing.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn waiting(&self, container: &str, condition: &str) -> Result<Waiting> {
         let target = Target::new(format!("/containers/{container}/wait"))
             .query("condition", condition)
             .patient(Duration::from_secs(3600))
             .long();
-        let answer = self.json_of(Method::POST, target).await?;
-        Ok(answer.get("StatusCode").and_then(Value::as_i64))
+        let (_, response) = self.ask(Method::POST, target).await?;
+        Ok(Waiting(response))
     }
 
     /// Bollard's client over this handle's guarded connections, for typed writes.
@@ -347,6 +344,31 @@ fn drop_field(document: &mut Value, pointer: &str) {
     {
         object.remove(field);
     }
+}
+
+/// A wait that the daemon has begun.
+pub struct Waiting(Response<Incoming>);
+
+impl Waiting {
+    /// The exit code, once what was waited for has happened.
+    ///
+    /// # Errors
+    /// As [`Docker::json`]; the caller sets the deadline.
+    pub async fn code(self) -> Result<Option<i64>> {
+        Ok(document(self.0).await?.get("StatusCode").and_then(Value::as_i64))
+    }
+}
+
+/// The JSON of an answer; an empty or plain-text one is a JSON string.
+async fn document(response: Response<Incoming>) -> Result<Value> {
+    let is_json = is_json(&response);
+    let bytes = collect(response.into_body(), LARGEST_DOCUMENT).await?;
+    if !is_json {
+        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Error::docker("the daemon's answer is cut off or is not JSON").detail(format!("{error}: {}", sample(&bytes)))
+    })
 }
 
 fn is_json<T>(response: &Response<T>) -> bool {
