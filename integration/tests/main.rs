@@ -12,3 +12,5 @@
 mod rig;
 
 mod containers;
+mod containers_exec;
+mod containers_write;

@@ -1,9 +1,17 @@
 //! Containers: list, inspect, run, stop, remove, and what happens inside.
 
+mod body;
+mod commit;
+mod exec;
 mod inspect;
 mod lifecycle;
 mod list;
 mod logs;
+mod output;
+mod pull;
+mod remove;
+mod run;
+mod update;
 
 use crate::tool::{Toolset, def, fleet};
 
@@ -20,5 +28,13 @@ pub const CONTAINERS: Toolset = Toolset {
         def::<lifecycle::PauseContainer>,
         def::<lifecycle::UnpauseContainer>,
         def::<lifecycle::KillContainer>,
+        def::<run::RunContainer>,
+        def::<run::CreateContainer>,
+        def::<update::RenameContainer>,
+        def::<update::UpdateContainer>,
+        def::<remove::RemoveContainer>,
+        def::<remove::PruneContainers>,
+        def::<exec::ExecInContainer>,
+        def::<commit::CommitContainer>,
     ],
 };

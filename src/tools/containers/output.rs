@@ -1,0 +1,189 @@
+//! What a process writes, held in bounded memory: the beginning and the end of each of its streams.
+
+use std::collections::VecDeque;
+
+use bollard::{container::LogOutput, errors::Error};
+use futures_util::{Stream, StreamExt};
+
+use crate::{
+    docker::stream::{Line, Lines},
+    error::Result,
+    redact,
+};
+
+/// Standard output and standard error, line by line without what is no text.
+pub(super) struct Transcript {
+    most: usize,
+    stdout: Side,
+    stderr: Side,
+    broken: bool,
+}
+
+struct Side {
+    lines: Lines,
+    ends: Ends,
+}
+
+impl Transcript {
+    /// At most so many characters in the end.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, stdout: Side::new(most), stderr: Side::new(most), broken: false }
+    }
+
+    /// Reads to the end of the stream, or until it breaks off; may be dropped and called again.
+    pub(super) async fn read(&mut self, stream: &mut (impl Stream<Item = Result<LogOutput, Error>> + Unpin)) {
+        while let Some(part) = stream.next().await {
+            let pushed = match part {
+                Ok(LogOutput::StdErr { message }) => self.stderr.push(&message),
+                Ok(part) => self.stdout.push(&part.into_bytes()),
+                Err(_) => {
+                    self.broken = true;
+                    return;
+                }
+            };
+            self.broken |= pushed.is_err();
+        }
+    }
+
+    /// The text, with headings where there is standard error, and notices where something is missing.
+    pub(super) fn finish(self) -> String {
+        let Self { most, stdout, stderr, broken } = self;
+        let (stdout, stderr) = (stdout.finish(), stderr.finish());
+        // Standard error keeps at least its half, standard output whatever is left.
+        let of_stderr = stderr.length().min((most / 2).max(most.saturating_sub(stdout.length())));
+        let (stdout, stderr) = (stdout.cut(most - of_stderr), stderr.cut(of_stderr));
+        let mut text = match (stdout.as_str(), stderr.as_str()) {
+            (stdout, "") => stdout.to_owned(),
+            ("", stderr) => format!("stderr:\n{stderr}"),
+            (stdout, stderr) => format!("stdout:\n{}\nstderr:\n{stderr}", stdout.trim_end_matches('\n')),
+        };
+        if broken {
+            text.push_str("\n[the stream broke off here]\n");
+        }
+        text
+    }
+}
+
+impl Side {
+    fn new(most: usize) -> Self {
+        Self { lines: Lines::new(false), ends: Ends::new(most) }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let ends = &mut self.ends;
+        self.lines.push(bytes, |line| ends.push(&line))
+    }
+
+    fn finish(mut self) -> Ends {
+        let ends = &mut self.ends;
+        self.lines.finish(|line| ends.push(&line));
+        self.ends
+    }
+}
+
+/// The beginning and the end of a text that may have none.
+struct Ends {
+    head: String,
+    head_room: usize,
+    tail: VecDeque<char>,
+    tail_room: usize,
+    left_out: usize,
+}
+
+impl Ends {
+    fn new(most: usize) -> Self {
+        Self {
+            head: String::new(),
+            head_room: most / 2,
+            tail: VecDeque::new(),
+            tail_room: most - most / 2,
+            left_out: 0,
+        }
+    }
+
+    fn push(&mut self, line: &Line) {
+        for character in redact::plain(&line.text).chars().chain(['\n']) {
+            if self.head_room > 0 {
+                self.head.push(character);
+                self.head_room -= 1;
+                continue;
+            }
+            if self.tail.len() >= self.tail_room {
+                self.tail.pop_front();
+                self.left_out += 1;
+            }
+            self.tail.push_back(character);
+        }
+        self.left_out += line.skipped;
+    }
+
+    /// Characters, those left out not counted.
+    fn length(&self) -> usize {
+        self.head.chars().count() + self.tail.len()
+    }
+
+    fn cut(self, most: usize) -> String {
+        let length = self.length();
+        if self.left_out == 0 && length <= most {
+            return self.head.chars().chain(self.tail).collect();
+        }
+        let most = most.min(length);
+        let left_out = self.left_out + length - most;
+        let kept = |skip: usize, take: usize| self.head.chars().chain(self.tail.iter().copied()).skip(skip).take(take);
+        let begin: String = kept(0, most / 2).collect();
+        let end: String = kept(length - (most - most / 2), most).collect();
+        format!("{begin}\n[... {left_out} characters left out ...]\n{end}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn transcript(most: usize, parts: Vec<(u8, String)>) -> String {
+        let parts = parts.into_iter().map(|(kind, text)| {
+            let message = text.into();
+            Ok(if kind == 2 { LogOutput::StdErr { message } } else { LogOutput::StdOut { message } })
+        });
+        let mut transcript = Transcript::new(most);
+        transcript.read(&mut stream::iter(parts)).await;
+        transcript.finish()
+    }
+
+    #[tokio::test]
+    async fn streams_are_told_apart() {
+        assert_eq!(transcript(100, vec![(1, "a\nb".into()), (1, "c\n".into())]).await, "a\nbc\n");
+        assert_eq!(transcript(100, vec![(2, "bad".into())]).await, "stderr:\nbad\n");
+        assert_eq!(
+            transcript(100, vec![(1, "o".into()), (2, "e\n".into()), (1, "ut\n".into())]).await,
+            "stdout:\nout\nstderr:\ne\n"
+        );
+        assert_eq!(transcript(100, vec![]).await, "");
+        assert_eq!(transcript(100, vec![(1, "\u{1b}[31mred\u{202e}\u{1b}[0m\r\n".into())]).await, "red\n");
+    }
+
+    #[tokio::test]
+    async fn an_endless_stream_keeps_both_ends() {
+        let parts = (0..10_000).map(|number| (1, format!("line {number}\n"))).collect();
+        let text = transcript(100, parts).await;
+        assert!(text.starts_with("line 0\nline 1\n") && text.ends_with("line 9999\n"), "{text}");
+        assert!(text.contains("characters left out") && text.chars().count() < 150, "{text}");
+    }
+
+    #[tokio::test]
+    async fn one_endless_line_is_cut() {
+        let text = transcript(100, (0..100).map(|_| (1, "x".repeat(10_000))).collect()).await;
+        assert!(text.contains("[... 999901 characters left out ...]"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn errors_are_not_drowned_in_output() {
+        let text = transcript(1_000, vec![(1, "o\n".repeat(5_000)), (2, "the reason\n".into())]).await;
+        assert!(text.contains("stderr:\nthe reason\n") && text.contains("left out"), "{text}");
+        let text = transcript(1_000, vec![(1, "o\n".repeat(5_000)), (2, "e\n".repeat(5_000))]).await;
+        assert_eq!(text.matches("left out").count(), 2, "{text}");
+        assert!(text.chars().count() < 1_150, "{}", text.len());
+    }
+}
