@@ -14,3 +14,4 @@ mod rig;
 mod containers;
 mod containers_exec;
 mod containers_write;
+mod ssh;

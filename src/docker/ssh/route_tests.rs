@@ -1,4 +1,5 @@
-//! What `ssh_config` means for a host; the expectations were taken from `ssh -G` of OpenSSH 9.2.
+//! What `ssh_config` means for a host; compared with `ssh -G` of OpenSSH 9.2, but for `Match` and a jump host that
+//! would jump over itself, at which ssh gives up.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 

@@ -66,15 +66,17 @@ impl Sshd {
         keygen(&path.join("id"), &["-t", "ed25519"]);
         fs::copy(path.join("id.pub"), path.join("authorized_keys")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        fs::create_dir(path.join("empty")).unwrap();
         let search = if matches!(docker, Docker::Missing) { "" } else { ":/usr/bin:/bin" };
         let shown = path.display();
+        // A home of its own, or bash would run the account's `.bashrc` for every channel.
         fs::write(
             path.join("config"),
             format!(
                 "{options}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {shown}/host_key\n\
                  AuthorizedKeysFile {shown}/authorized_keys\nPermitRootLogin prohibit-password\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nStrictModes no\nUsePAM no\n\
-                 PidFile none\nMaxStartups 100\nLogLevel VERBOSE\nSetEnv PATH={shown}/bin{search}\n"
+                 PidFile none\nMaxStartups 100\nLogLevel VERBOSE\nSetEnv PATH={shown}/bin{search} HOME={shown}/empty\n"
             ),
         )
         .unwrap();
