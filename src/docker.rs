@@ -28,7 +28,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::error::{Error, Kind, Result};
 use access::{Ceiling, Effect, Permission};
 use guard::Wire;
-pub use hosts::{ApiVersion, Engine, Fleet, Health, Host};
+pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory};
 use pool::{Body, Length, empty};
 
 /// How long the headers of a read's answer may take.
@@ -168,6 +168,27 @@ impl Docker {
             self.host.identify(id);
         }
         Ok(info)
+    }
+
+    /// What was last read under a name by [`Docker::seldom`], however long ago.
+    #[must_use]
+    pub fn recall(&self, name: &str) -> Option<Memory> {
+        self.host.recall(name)
+    }
+
+    /// Reads what is dear to read, unless that was done less than `fresh` ago.
+    ///
+    /// Callers of one host take turns, so many of them at once cost the daemon one reading.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub async fn seldom(
+        &self,
+        name: &'static str,
+        fresh: Duration,
+        read: impl Future<Output = Result<Value>>,
+    ) -> Result<Memory> {
+        self.host.seldom(name, fresh, read).await
     }
 
     /// Reads a JSON document; an empty or plain-text answer is a JSON string.

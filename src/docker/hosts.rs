@@ -82,12 +82,39 @@ pub struct Host {
     engine: Mutex<Option<Engine>>,
     health: Mutex<Health>,
     reconnected: Mutex<Option<Instant>>,
+    memories: DashMap<&'static str, Memory>,
+    /// Held while something is read that is dear to read.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What was read a while ago, of what is dear to read.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// What was made of the answer.
+    pub value: Value,
+    at: Instant,
+}
+
+impl Memory {
+    /// How long ago it was read.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
 }
 
 impl Host {
     fn new(config: HostConfig, environment: &Arc<Environment>) -> Self {
         let pool = Pool::new(Dialer::new(&config, environment));
-        Self { config, pool, engine: Mutex::default(), health: Mutex::default(), reconnected: Mutex::default() }
+        Self {
+            config,
+            pool,
+            engine: Mutex::default(),
+            health: Mutex::default(),
+            reconnected: Mutex::default(),
+            memories: DashMap::new(),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Its settings.
@@ -106,6 +133,27 @@ impl Host {
     #[must_use]
     pub fn health(&self) -> Health {
         lock(&self.health).clone()
+    }
+
+    /// What was last read under a name by [`Docker::seldom`], however long ago.
+    #[must_use]
+    pub fn recall(&self, name: &str) -> Option<Memory> {
+        self.memories.get(name).map(|memory| memory.clone())
+    }
+
+    pub(super) async fn seldom(
+        &self,
+        name: &'static str,
+        fresh: Duration,
+        read: impl Future<Output = Result<Value>>,
+    ) -> Result<Memory> {
+        let _turn = self.turn.lock().await;
+        if let Some(memory) = self.recall(name).filter(|memory| memory.age() < fresh) {
+            return Ok(memory);
+        }
+        let memory = Memory { value: read.await?, at: Instant::now() };
+        self.memories.insert(name, memory.clone());
+        Ok(memory)
     }
 
     /// How many connections (over SSH: channels) were ever opened to it.
