@@ -6,6 +6,7 @@ pub mod images;
 pub mod networks;
 mod outcome;
 pub mod system;
+mod time;
 mod view;
 pub mod volumes;
 

@@ -9,8 +9,10 @@
     reason = "a test that meets what it does not expect is to end there"
 )]
 
+mod engine;
 mod rig;
 
+mod container_reads;
 mod containers;
 mod containers_exec;
 mod containers_write;

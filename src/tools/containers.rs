@@ -1,6 +1,7 @@
 //! Containers: list, inspect, run, stop, remove, and what happens inside.
 
 mod body;
+mod changes;
 mod commit;
 mod exec;
 mod inspect;
@@ -11,7 +12,10 @@ mod output;
 mod pull;
 mod remove;
 mod run;
+mod stats;
+mod top;
 mod update;
+mod wait;
 
 use crate::tool::{Toolset, def, fleet};
 
@@ -22,6 +26,11 @@ pub const CONTAINERS: Toolset = Toolset {
     tools: &[
         fleet::<list::ListContainers>,
         def::<inspect::InspectContainer>,
+        def::<logs::ContainerLogs>,
+        fleet::<stats::ContainerStats>,
+        def::<top::ContainerTop>,
+        def::<changes::ContainerChanges>,
+        def::<wait::WaitFor>,
         def::<lifecycle::StartContainer>,
         def::<lifecycle::StopContainer>,
         def::<lifecycle::RestartContainer>,

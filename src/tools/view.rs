@@ -29,9 +29,40 @@ pub(crate) fn bytes(bytes: u64) -> String {
     if size >= 100.0 { format!("{size:.0} {unit}") } else { format!("{size:.1} {unit}") }
 }
 
+/// Text of at most so many characters; a cut one ends with `…`.
+pub(crate) fn clipped(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// Keeps the first rows, as many as fit into the room that is left in an answer, and takes it.
+pub(crate) fn fit<T: serde::Serialize>(rows: &mut Vec<T>, room: &mut usize) {
+    let mut kept = 0;
+    for row in rows.iter() {
+        let size = serde_json::to_string(row).map_or(0, |text| text.len() + 1);
+        if size > *room {
+            break;
+        }
+        *room -= size;
+        kept += 1;
+    }
+    rows.truncate(kept);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_cut() {
+        assert_eq!(clipped("äöü", 3), "äöü");
+        assert_eq!(clipped("äöü", 2), "äö…");
+        let (mut rows, mut room) = (vec!["12345"; 10], 20);
+        fit(&mut rows, &mut room);
+        assert_eq!((rows.len(), room), (2, 4));
+    }
 
     #[test]
     fn sizes_are_binary() {

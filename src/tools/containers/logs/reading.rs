@@ -1,0 +1,303 @@
+//! One reading of a container's log: entries with their times, and the position from which to go on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    docker::{
+        Docker, Target,
+        names::quote,
+        stream::{Bytes, Line, Lines, Source},
+    },
+    error::{Error, Kind, Result},
+    redact,
+    tool::{Object, page::Cursor},
+    tools::{time, view::text},
+};
+
+/// How long the daemon may take to begin: with `since` it skips what is older in silence.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// The engine stores a line in pieces of this size.
+const PIECE: usize = 16 << 10;
+
+/// What is asked of the engine.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// Only this source; both if absent.
+    pub(crate) only: Option<Source>,
+    /// Where it begins.
+    pub(crate) since: Option<Timestamp>,
+    /// Where it ends.
+    pub(crate) until: Option<Timestamp>,
+    /// Only the last so many; the engine counts them before it looks at the source and the window.
+    pub(crate) tail: Option<usize>,
+    /// Goes on after it, which counts more than `since`.
+    pub(crate) from: Option<Position>,
+    /// Whether it stays open for what comes.
+    pub(crate) follow: bool,
+}
+
+/// One line of a log, stripped of what is not text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// When the engine took it; absent for words of the engine itself.
+    pub(crate) time: Option<Timestamp>,
+    /// Where it came from.
+    pub(crate) source: Source,
+    /// Its text; a very long one lacks its end.
+    pub(crate) text: String,
+    /// How many bytes of it are missing.
+    pub(crate) skipped: usize,
+}
+
+impl Entry {
+    fn of(line: Line) -> Self {
+        let Line { source, text, skipped } = line;
+        let Some((stamp, rest)) = text.split_once(' ') else {
+            return Self { time: text.parse().ok(), source, text: redact::plain(&text), skipped };
+        };
+        let Ok(time) = stamp.parse::<Timestamp>() else {
+            return Self { time: None, source, text: redact::plain(&text), skipped };
+        };
+        // The engine repeats the time in front of every piece of a long line.
+        let text = if rest.len() > PIECE { rest.replace(&format!("{stamp} "), "") } else { rest.to_owned() };
+        Self { time: Some(time), source, text: redact::plain(&text), skipped }
+    }
+}
+
+/// How far a log was read: the newest time, and how many lines of each source had exactly that time.
+///
+/// The engine can only be asked for what is not older than a time, so what was read already at
+/// that very time is counted off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    time: Timestamp,
+    stdout: u32,
+    stderr: u32,
+}
+
+impl Position {
+    /// The time of the newest line that was read.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// Steps over an entry. One that is older than what was read before changes nothing.
+    pub(crate) fn pass(position: &mut Option<Self>, entry: &Entry) {
+        let Some(time) = entry.time else { return };
+        let here = position.get_or_insert(Self { time, stdout: 0, stderr: 0 });
+        if time > here.time {
+            *here = Self { time, stdout: 0, stderr: 0 };
+        }
+        if time == here.time {
+            let passed = here.counter(entry.source);
+            *passed = passed.saturating_add(1);
+        }
+    }
+
+    /// Behind everything of its time, where it is not known how much of that was not read.
+    pub(crate) fn whole(self) -> Self {
+        Self { stdout: u32::MAX, stderr: u32::MAX, ..self }
+    }
+
+    /// What a caller gives back as a cursor to go on here: letters and digits only.
+    pub(crate) fn key(&self) -> String {
+        format!("{}o{}e{}", self.time.as_nanosecond(), self.stdout, self.stderr)
+    }
+
+    /// Reads a cursor.
+    pub(crate) fn of(cursor: &Cursor) -> Result<Self> {
+        let key = cursor.key()?;
+        let read = || {
+            let (time, counts) = key.split_once('o')?;
+            let (stdout, stderr) = counts.split_once('e')?;
+            let time = Timestamp::from_nanosecond(time.parse().ok()?).ok()?;
+            Some(Self { time, stdout: stdout.parse().ok()?, stderr: stderr.parse().ok()? })
+        };
+        read().ok_or_else(|| {
+            Error::invalid("argument \"cursor\" is not one that an answer gave").hint("call again without a cursor")
+        })
+    }
+
+    fn counter(&mut self, source: Source) -> &mut u32 {
+        match source {
+            Source::Stdout => &mut self.stdout,
+            Source::Stderr => &mut self.stderr,
+        }
+    }
+
+    /// Whether the entry was read before; counts off one that was.
+    fn has_passed(&mut self, entry: &Entry) -> bool {
+        match entry.time {
+            Some(time) if time < self.time => true,
+            Some(time) if time == self.time => {
+                let left = self.counter(entry.source);
+                let passed = *left > 0;
+                *left = left.saturating_sub(1);
+                passed
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Why a reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// There is no more.
+    Complete,
+    /// The time was up.
+    Late,
+    /// The daemon sent nothing for too long.
+    Silent,
+    /// The connection broke.
+    Broken,
+}
+
+/// What comes next.
+pub(crate) enum Step {
+    /// Some entries.
+    Entries(Vec<Entry>),
+    /// Nothing more.
+    End(Ending),
+}
+
+/// An open log.
+pub(crate) struct Reading {
+    bytes: Bytes,
+    lines: Option<Lines>,
+    resume: Option<Position>,
+}
+
+impl Reading {
+    /// Opens a container's log.
+    pub(crate) async fn open(docker: &Docker, container: &Object, wanted: Wanted) -> Result<Self> {
+        let flag = |on: bool| if on { "1" } else { "0" };
+        let mut target = Target::new(format!("/containers/{}/logs", container.id))
+            .query("stdout", flag(wanted.only != Some(Source::Stderr)))
+            .query("stderr", flag(wanted.only != Some(Source::Stdout)))
+            .query("timestamps", "1")
+            .query("follow", flag(wanted.follow))
+            .query("tail", wanted.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string()))
+            .patient(PATIENCE);
+        if let Some(since) = wanted.from.map(|from| from.time).or(wanted.since) {
+            target = target.query("since", time::parameter(since));
+        }
+        if let Some(until) = wanted.until {
+            target = target.query("until", time::parameter(until));
+        }
+        let bytes = docker.bytes(target).await.map_err(|error| unreadable(error, container))?;
+        let framed = bytes.multiplexed().unwrap_or(!container.is("/Config/Tty"));
+        Ok(Self { bytes, lines: Some(Lines::new(framed)), resume: wanted.from })
+    }
+
+    /// The next entries, but not after `end`, and not after a silence longer than `idle`.
+    pub(crate) async fn next(&mut self, end: Instant, idle: Duration) -> Result<Step> {
+        let mut found = Vec::new();
+        while found.is_empty() {
+            let Some(mut lines) = self.lines.take() else { return Ok(Step::End(Ending::Complete)) };
+            let resume = &mut self.resume;
+            let mut keep = |line: Line| {
+                let entry = Entry::of(line);
+                if !resume.as_mut().is_some_and(|resume| resume.has_passed(&entry)) {
+                    found.push(entry);
+                }
+            };
+            let silent = Instant::now() + idle;
+            match timeout_at(end.min(silent), self.bytes.next()).await {
+                Ok(Ok(Some(chunk))) => {
+                    lines.push(&chunk, &mut keep)?;
+                    self.lines = Some(lines);
+                }
+                Ok(Ok(None)) => lines.finish(keep),
+                Ok(Err(_)) => return Ok(Step::End(Ending::Broken)),
+                Err(_) => return Ok(Step::End(if silent < end { Ending::Silent } else { Ending::Late })),
+            }
+            if Instant::now() >= end && found.is_empty() {
+                return Ok(Step::End(Ending::Late));
+            }
+        }
+        Ok(Step::Entries(found))
+    }
+}
+
+/// A driver that sends its lines away and keeps none answers with 501.
+fn unreadable(error: Error, container: &Object) -> Error {
+    if error.kind() != Kind::Unsupported {
+        return error;
+    }
+    let driver = container.fact("/HostConfig/LogConfig").map(|config| text(config, "Type")).unwrap_or_default();
+    Error::unsupported(format!("the container's log driver {} keeps nothing that could be read", quote(driver)))
+        .hint("its lines are where that driver sends them, if anywhere; ask the person")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(text: &str, source: Source) -> Entry {
+        Entry::of(Line { source, text: text.to_owned(), skipped: 0 })
+    }
+
+    #[test]
+    fn the_time_is_taken_off() {
+        let read = entry("2026-11-20T16:38:46.381603445Z \u{1b}[31mout\u{1b}[0m ", Source::Stdout);
+        assert_eq!(read.text, "out ");
+        assert_eq!(read.time.unwrap().as_nanosecond(), 1_795_192_726_381_603_445);
+        assert_eq!(entry("2026-11-20T16:38:46.381603445Z ", Source::Stdout).text, "");
+        let own = entry("Error grabbing logs: unexpected EOF", Source::Stderr);
+        assert_eq!((own.time, own.text.as_str()), (None, "Error grabbing logs: unexpected EOF"));
+    }
+
+    #[test]
+    fn the_pieces_of_a_long_line_are_joined() {
+        let stamp = "2026-11-20T16:38:46.385375524Z ";
+        let piece = "x".repeat(PIECE);
+        let read = entry(&format!("{stamp}{piece}{stamp}{piece}{stamp}end"), Source::Stdout);
+        assert_eq!(read.text, format!("{piece}{piece}end"));
+    }
+
+    #[test]
+    fn a_position_loses_and_repeats_nothing_of_one_moment() {
+        let line = |nanos: u32, source| entry(&format!("2026-11-20T16:38:46.{nanos:09}Z x"), source);
+        let log = [
+            line(1, Source::Stdout),
+            line(2, Source::Stdout),
+            line(2, Source::Stderr),
+            line(2, Source::Stdout),
+            line(2, Source::Stdout),
+            line(3, Source::Stderr),
+        ];
+        for cut in 1..=log.len() {
+            let (before, _) = log.split_at(cut);
+            let mut position = None;
+            for entry in before {
+                Position::pass(&mut position, entry);
+            }
+            let position = Position::of(&Cursor::after(&position.unwrap().key())).unwrap();
+            let mut resume = position;
+            // The engine answers with everything that is not older.
+            let answered = log.iter().filter(|entry| entry.time.unwrap() >= position.time);
+            let rest = answered.filter(|entry| !resume.has_passed(entry)).count();
+            assert_eq!(rest, log.len() - cut, "cut after {cut}");
+        }
+        // Nothing is repeated when a tail began within one moment.
+        let mut position = None;
+        Position::pass(&mut position, &log[4]);
+        let whole = Position::of(&Cursor::after(&position.unwrap().whole().key())).unwrap();
+        let mut resume = whole;
+        assert_eq!(log[1..].iter().filter(|entry| !resume.has_passed(entry)).count(), 1);
+        let mut position = Some(whole);
+        Position::pass(&mut position, &log[4]);
+        assert_eq!(position, Some(whole));
+    }
+
+    #[test]
+    fn a_foreign_cursor_is_refused() {
+        for key in ["", "x", "1o2", "1o2e", "1o-1e0", "99999999999999999999999999999999o1e1"] {
+            assert!(Position::of(&Cursor::after(key)).is_err(), "{key}");
+        }
+    }
+}
