@@ -17,3 +17,4 @@ mod containers;
 mod containers_exec;
 mod containers_write;
 mod ssh;
+mod system;
