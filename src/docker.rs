@@ -28,7 +28,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::error::{Error, Kind, Result};
 use access::{Ceiling, Effect, Permission};
 use guard::Wire;
-pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory};
+pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
 use pool::{Body, Length, empty};
 
 /// How long the headers of a read's answer may take.
@@ -136,6 +136,12 @@ impl Docker {
     #[must_use]
     pub fn config(&self) -> &crate::config::HostConfig {
         self.host.config()
+    }
+
+    /// What is known of the host without asking it: when it was last seen, and since when it fails.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.host.health()
     }
 
     /// What is known about the daemon; connects if nothing is.

@@ -430,6 +430,31 @@ impl Fleet {
     }
 }
 
+/// Warns of names that lead to the same engine, from pairs of a host's name and its engine's id.
+///
+/// Machines cloned from one image share an id too, so it may be two daemons after all.
+#[must_use]
+pub fn twins<'a>(known: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    let mut engines: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (host, id) in known {
+        match engines.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, hosts)) => hosts.push(host),
+            None => engines.push((id, vec![host])),
+        }
+    }
+    let shared = engines.into_iter().map(|(_, hosts)| hosts).filter(|hosts| hosts.len() > 1);
+    shared
+        .map(|hosts| {
+            let mut names: Vec<String> = hosts.iter().take(5).map(|host| format!("\"{host}\"")).collect();
+            let last = match hosts.len() - names.len() {
+                0 => names.pop().unwrap_or_default(),
+                more => format!("{more} more"),
+            };
+            format!("{} and {last} answer with the same engine id: they may be one daemon", names.join(", "))
+        })
+        .collect()
+}
+
 /// A small answer, read whole: status, headers, at most 64 kilobytes of body.
 pub(super) struct Small {
     pub(super) status: u16,
@@ -459,5 +484,26 @@ impl Pool {
         }
         self.settle(connection).await?;
         Ok(Small { status: parts.status.as_u16(), headers: parts.headers, body: bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_one_engine_are_told_together() {
+        assert!(twins([("a", "1"), ("b", "2")]).is_empty());
+        assert_eq!(
+            twins([("a", "1"), ("b", "2"), ("c", "1")]),
+            ["\"a\" and \"c\" answer with the same engine id: they may be one daemon"]
+        );
+        let names: Vec<String> = (0..50).map(|number| format!("n{number}")).collect();
+        assert_eq!(
+            twins(names.iter().map(|name| (name.as_str(), "1"))),
+            [
+                "\"n0\", \"n1\", \"n2\", \"n3\", \"n4\" and 45 more answer with the same engine id: they may be one daemon"
+            ]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The tools about the gateway itself: which hosts there are, and new connections to one.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
@@ -11,10 +11,13 @@ use super::{
     catalogue::{OwnCall, OwnDef},
 };
 use crate::{
-    docker::Host,
+    docker::{Host, twins},
     error::{Error, Result},
     tool::{Access, Answer, Card, HostArgument, Json, Output, Pending, Summary, schema, text::count},
 };
+
+/// How long a probe may take: a little beyond the 5 s of connecting, whose failure is to be remembered.
+const PROBE: Duration = Duration::from_millis(5_200);
 
 /// The tools, in the order of the documentation; all belong to the toolset `hosts`.
 pub(super) const OWN: &[fn() -> OwnDef] = &[own::<ListHosts>, own::<ReconnectHost>];
@@ -127,7 +130,7 @@ impl OwnTool for ListHosts {
         if self.probe {
             stream::iter(&hosts)
                 .for_each_concurrent(64, |host| async move {
-                    tokio::time::timeout(std::time::Duration::from_secs(5), host.reading().info()).await.ok();
+                    tokio::time::timeout(PROBE, host.reading().info()).await.ok();
                 })
                 .await;
         }
@@ -157,27 +160,15 @@ impl OwnTool for ListHosts {
                 enforcement: if config.mode == crate::config::Mode::Rw { "unknown" } else { "gateway" }.to_owned(),
             }
         });
-        Ok(Hosts { hosts: rows.collect(), warnings: twins(&hosts) })
+        let ids: Vec<(&str, String)> =
+            hosts.iter().filter_map(|host| Some((host.config().name.as_str(), host.engine()?.id?))).collect();
+        let warnings = twins(ids.iter().map(|(host, id)| (*host, id.as_str())));
+        Ok(Hosts { hosts: rows.collect(), warnings })
     }
 }
 
 fn rfc3339(time: std::time::SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
-}
-
-/// Warns when two names lead to the same engine; machines cloned from one image may share an id too.
-fn twins(hosts: &[Arc<Host>]) -> Vec<String> {
-    let known: Vec<(String, String)> =
-        hosts.iter().filter_map(|host| Some((host.engine()?.id?, host.config().name.clone()))).collect();
-    known
-        .iter()
-        .enumerate()
-        .flat_map(|(position, (id, name))| {
-            known.iter().skip(position + 1).filter(move |(other, _)| other == id).map(move |(_, other)| {
-                format!("\"{name}\" and \"{other}\" answer with the same engine id: they may be one daemon")
-            })
-        })
-        .collect()
 }
 
 /// Opens new connections to a host for new calls, after a network change or a daemon's restart.
