@@ -1,6 +1,51 @@
-//! hosts
+//! The fleet as a whole: how every host is, and where something runs.
 
-use crate::tool::Toolset;
+mod find;
+mod survey;
 
-/// The toolset.
-pub const HOSTS: Toolset = Toolset { name: "hosts", about: "", tools: &[] };
+use crate::{
+    redact,
+    tool::{Toolset, fleet},
+};
+
+/// The toolset; `gateway/tools.rs` adds what is about the gateway itself.
+pub const HOSTS: Toolset = Toolset {
+    name: "hosts",
+    about: "The fleet: which hosts there are, how they are, and where something runs.",
+    tools: &[fleet::<survey::SurveyHosts>, fleet::<find::Find>],
+};
+
+/// Somebody's text as one short line of an answer.
+fn line(text: &str, longest: usize) -> String {
+    let words = redact::plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", words.get(..end).unwrap_or_default()),
+        None => words,
+    }
+}
+
+/// `a, b and 3 more`, with at most so many names.
+fn names<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let shown = names.iter().take(most).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_becomes_a_short_line() {
+        assert_eq!(line("\u{1b}[31ma\n\n b\t", 10), "a b");
+        assert_eq!(line("ääää", 3), "äää…");
+    }
+
+    #[test]
+    fn many_names_become_a_count() {
+        assert_eq!(names(&["a", "b"], 2), "a, b");
+        assert_eq!(names(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+    }
+}
