@@ -41,6 +41,7 @@
 
 pub mod config;
 pub mod docker;
+pub mod docs;
 pub mod error;
 pub mod gateway;
 pub mod mcp;

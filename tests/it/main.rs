@@ -9,4 +9,5 @@
 )]
 
 mod config;
+mod docs;
 mod mcp;
