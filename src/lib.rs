@@ -39,6 +39,7 @@
 //! - No daemon is contacted before a call needs it.
 //! - A read connection carries no body and no upgrade, and sends GET, HEAD and a container's wait only.
 
+pub mod cli;
 pub mod config;
 pub mod docker;
 pub mod docs;

@@ -106,7 +106,8 @@ pub fn plain(text: &str) -> String {
     clean
 }
 
-fn is_invisible(character: char) -> bool {
+/// Whether a character is none to be seen: control, bidirectional, zero-width, tag.
+pub(crate) fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

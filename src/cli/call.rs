@@ -1,0 +1,111 @@
+//! `call`: any tool from the shell, through the same gateway and the same limits as an agent.
+
+mod arguments;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+use tokio::signal::ctrl_c;
+use tokio_util::sync::CancellationToken;
+
+use super::{Screen, screen::Stream, usage};
+use crate::{
+    error::Result,
+    gateway::{Failure, Gateway, Request},
+    tool::{Answer, Progress},
+};
+
+/// How long what was sent and must not be cut off may go on after Ctrl-C.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What `call` takes.
+#[derive(Args)]
+pub(super) struct Call {
+    /// The tool's name; "quaymaster tools" shows them
+    tool: String,
+    /// Its arguments: host=prod tail=50 containers=web containers=db env=A=1; lists and objects also as JSON
+    #[arg(value_name = "KEY=VALUE")]
+    arguments: Vec<String>,
+}
+
+impl Call {
+    pub(super) async fn run(self, gateway: &Arc<Gateway>, screen: &Screen, json: bool) -> Result<ExitCode> {
+        let entry = gateway.catalogue().find(&self.tool).map_err(|error| usage(&error))?;
+        let schema = entry.input_schema(gateway.config());
+        let arguments = arguments::parse(&self.arguments, &schema).map_err(|error| usage(&error))?;
+        let line = Arc::new(ProgressLine { stream: screen.err, shown: AtomicBool::new(false) });
+        let cancelled = CancellationToken::new();
+        tokio::spawn(cancel_on_interrupt(cancelled.clone()));
+        let request = Request {
+            tool: self.tool,
+            arguments,
+            progress: {
+                let line = line.clone();
+                Arc::new(move |progress| line.show(&progress))
+            },
+            cancelled: cancelled.clone(),
+        };
+        let answer = gateway.call(request).await;
+        line.clear();
+        if cancelled.is_cancelled() {
+            tokio::select! {
+                () = gateway.settle(LAST_WORDS) => {}
+                _ = ctrl_c() => {}
+            }
+        }
+        match answer {
+            Ok(answer) => print(answer, screen, json).map(|()| ExitCode::SUCCESS),
+            Err(Failure::UnknownTool(error)) => Err(usage(&error)),
+            Err(Failure::Tool(error)) => Err(error),
+        }
+    }
+}
+
+fn print(answer: Answer, screen: &Screen, json: bool) -> Result<()> {
+    if json {
+        return screen.print_json(&answer.structured.map_or_else(|| json!({"text": answer.text}), Value::Object));
+    }
+    screen.print(&screen.out.show(&answer.text))
+}
+
+async fn cancel_on_interrupt(cancelled: CancellationToken) {
+    if ctrl_c().await.is_ok() {
+        cancelled.cancel();
+    }
+}
+
+/// One line on a terminal that is written over.
+struct ProgressLine {
+    stream: Stream,
+    shown: AtomicBool,
+}
+
+impl ProgressLine {
+    fn show(&self, progress: &Progress) {
+        if !self.stream.terminal {
+            return;
+        }
+        let so_far = match progress.total {
+            Some(total) if total > 0.0 => format!(" {:.0} %", (progress.done / total * 100.0).clamp(0.0, 100.0)),
+            _ => String::new(),
+        };
+        let message: String = progress.message.replace('\n', " ").chars().take(70).collect();
+        self.shown.store(true, Ordering::Relaxed);
+        write!(io::stderr(), "\r\u{1b}[K{}{so_far}", self.stream.show(&message)).ok();
+    }
+
+    fn clear(&self) {
+        if self.shown.swap(false, Ordering::Relaxed) {
+            write!(io::stderr(), "\r\u{1b}[K").ok();
+        }
+    }
+}

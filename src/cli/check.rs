@@ -1,0 +1,169 @@
+//! `check`: proves the configuration and every connection, and says how to mend what fails.
+
+mod mend;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use serde::Serialize;
+
+use super::{Paint, Screen, exit, screen::Cell, usage};
+use crate::{
+    docker::{Health, Host, twins},
+    error::{Error, Result},
+    gateway::Gateway,
+    tool::text::count,
+};
+
+/// What one host may take: a little beyond the 5 s of connecting, which tells more about what is wrong.
+const PATIENCE: Duration = Duration::from_millis(5_300);
+/// How many hosts are asked at once.
+const AT_ONCE: usize = 256;
+
+/// What `check` takes.
+#[derive(Args)]
+pub(super) struct Check {
+    /// Names of hosts, or tag:NAME; all hosts if none is given
+    #[arg(value_name = "HOST")]
+    chosen: Vec<String>,
+}
+
+/// What was found, in the words of `--json`.
+#[derive(Serialize)]
+struct Report {
+    origin: String,
+    warnings: Vec<String>,
+    hosts: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    host: String,
+    ok: bool,
+    mode: &'static str,
+    endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Wrong>,
+    #[serde(skip)]
+    id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Wrong {
+    kind: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl Check {
+    pub(super) async fn run(self, gateway: &Arc<Gateway>, screen: &Screen, json: bool) -> Result<ExitCode> {
+        let hosts = self.chosen(gateway).map_err(|error| usage(&error))?;
+        let findings: Vec<Finding> = stream::iter(hosts).map(prove).buffered(AT_ONCE).collect().await;
+        let failed = findings.iter().any(|finding| !finding.ok);
+        let report = Report::new(gateway, findings);
+        if json {
+            screen.print_json(&report)?;
+        } else {
+            screen.print(&report.text(screen))?;
+        }
+        Ok(exit(failed))
+    }
+
+    fn chosen(&self, gateway: &Gateway) -> Result<Vec<Arc<Host>>> {
+        if self.chosen.is_empty() {
+            return Ok(gateway.fleet().all());
+        }
+        let mut chosen: Vec<Arc<Host>> = Vec::new();
+        for scope in &self.chosen {
+            for host in gateway.fleet().scope(scope)? {
+                if !chosen.iter().any(|known| Arc::ptr_eq(known, &host)) {
+                    chosen.push(host);
+                }
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+/// Connects, asks who answers, and reads one document as every tool does.
+async fn prove(host: Arc<Host>) -> Finding {
+    let late = |_| Err(Error::timeout("the daemon answers a ping, but did not tell its state within 5 s"));
+    let answer = tokio::time::timeout(PATIENCE, host.reading().info()).await.unwrap_or_else(late);
+    let config = host.config();
+    let engine = host.engine().filter(|_| answer.is_ok());
+    let Health { latency, .. } = host.health();
+    Finding {
+        host: config.name.clone(),
+        ok: answer.is_ok(),
+        mode: config.mode.as_str(),
+        endpoint: config.endpoint.to_string(),
+        engine: engine.as_ref().and_then(|engine| engine.version.clone()),
+        api: engine.as_ref().map(|engine| engine.api.to_string()),
+        latency_ms: latency.filter(|_| answer.is_ok()).map(|time| (time.as_secs_f64() * 10_000.0).round() / 10.0),
+        id: engine.and_then(|engine| engine.id),
+        error: answer.err().map(|error| Wrong {
+            kind: error.kind().as_str(),
+            mend: mend::of(&config.endpoint, &error),
+            message: error.message().to_owned(),
+            detail: error.detail_text().map(str::to_owned),
+        }),
+    }
+}
+
+impl Report {
+    fn new(gateway: &Gateway, hosts: Vec<Finding>) -> Self {
+        let ids = hosts.iter().filter_map(|finding| Some((finding.host.as_str(), finding.id.as_deref()?)));
+        let warnings = gateway.config().warnings.iter().cloned().chain(twins(ids)).collect();
+        Self { origin: gateway.config().origin.clone(), warnings, hosts }
+    }
+
+    fn text(&self, screen: &Screen) -> String {
+        let show = |text: &str| screen.out.show(&text.replace('\n', " ")).into_owned();
+        let rows: Vec<Vec<Cell>> = self.hosts.iter().map(Finding::row).collect();
+        let mut lines = vec![screen.table(&["", "HOST", "MODE", "ENGINE", "API", "LATENCY", "ENDPOINT"], &rows)];
+        for finding in &self.hosts {
+            let Some(wrong) = &finding.error else { continue };
+            lines.push(format!("{}: {}", screen.out.paint(Paint::Red, &finding.host), show(&wrong.message)));
+            for (word, what) in [("detail:", &wrong.detail), ("mend:", &wrong.mend)] {
+                if let Some(what) = what.as_ref().filter(|what| !what.is_empty()) {
+                    lines.push(format!("  {} {}", screen.out.paint(Paint::Bold, word), show(what)));
+                }
+            }
+            lines.push(String::new());
+        }
+        let mark = screen.out.paint(Paint::Yellow, "warning:");
+        lines.extend(self.warnings.iter().map(|warning| format!("{mark} {}", show(warning))));
+        let failed = self.hosts.iter().filter(|finding| !finding.ok).count();
+        let (total, origin) = (count(self.hosts.len(), "host"), show(&self.origin));
+        lines.push(match failed {
+            0 => format!("{total} from {origin}: all answer"),
+            _ => format!("{total} from {origin}: {} ok, {failed} failed", self.hosts.len() - failed),
+        });
+        lines.join("\n")
+    }
+}
+
+impl Finding {
+    fn row(&self) -> Vec<Cell> {
+        let status = if self.ok { Cell("ok".into(), Paint::Green) } else { Cell("fail".into(), Paint::Red) };
+        vec![
+            status,
+            self.host.clone().into(),
+            self.mode.into(),
+            self.engine.clone().unwrap_or_default().into(),
+            self.api.clone().unwrap_or_default().into(),
+            self.latency_ms.map(|latency| format!("{latency:.1} ms")).unwrap_or_default().into(),
+            self.endpoint.clone().into(),
+        ]
+    }
+}

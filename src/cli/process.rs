@@ -1,0 +1,93 @@
+//! What the process inherits and sets for itself: the environment, the log, the limit of open files.
+
+use std::{env, io, path::PathBuf};
+
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{Uid, User},
+};
+use tracing::Level;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use super::screen::Screen;
+use crate::{
+    config::Environment,
+    error::{Error, Result},
+};
+
+/// Libraries whose lines beyond these levels carry what passes through them: bodies, keys, arguments.
+const TALKATIVE: [(&str, Level); 3] = [("bollard", Level::INFO), ("russh", Level::WARN), ("rmcp", Level::INFO)];
+
+/// The one snapshot of what the process was started with.
+pub(super) fn environment() -> Environment {
+    let account = User::from_uid(Uid::current()).ok().flatten();
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let home = env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    Environment {
+        variables: variables.collect(),
+        home: home.or_else(|| account.as_ref().map(|account| account.dir.clone())),
+        user: account.map(|account| account.name),
+        working_directory: env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+    }
+}
+
+/// Starts the log on standard error.
+///
+/// # Errors
+/// `config` for a filter that cannot be read.
+pub(super) fn log(verbose: u8, quiet: bool, environment: &Environment, screen: &Screen) -> Result<()> {
+    let filter = match (verbose, environment.get("QUAYMASTER_LOG")) {
+        (0, Some(filter)) => filter,
+        // A command for people says itself what went wrong.
+        (0, None) if quiet => "error",
+        (0, None) => "warn",
+        (1, _) => "info",
+        (2, _) => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        Error::config(format!("QUAYMASTER_LOG: {error}"))
+            .hint("write error, warn, info, debug or trace, or such as \"quaymaster=debug\"")
+    })?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(|metadata| may_be_logged(metadata.target(), *metadata.level())))
+        .with(fmt::layer().with_writer(io::stderr).with_ansi(screen.err.colour))
+        .try_init()
+        .map_err(|error| Error::internal("the log cannot be started").detail(error.to_string()))
+}
+
+/// Whatever the filter says.
+fn may_be_logged(target: &str, level: Level) -> bool {
+    TALKATIVE.iter().all(|(library, most)| {
+        let own = target.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_', '-']));
+        !own || level <= *most
+    })
+}
+
+/// Raises the limit of open files to the hard one: a fleet is many connections.
+pub(super) fn raise_limit_of_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::debug!("the limit of open files stays as it is: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_carry_payloads_are_never_logged() {
+        for target in ["bollard::uri", "bollard", "russh::client", "russh_util::runtime", "rmcp::service"] {
+            assert!(!may_be_logged(target, Level::DEBUG), "{target}");
+            assert!(!may_be_logged(target, Level::TRACE), "{target}");
+            assert!(may_be_logged(target, Level::WARN), "{target}");
+        }
+        assert!(!may_be_logged("russh", Level::INFO));
+        assert!(may_be_logged("quaymaster::docker", Level::TRACE));
+        assert!(may_be_logged("bollardic", Level::TRACE));
+    }
+}
