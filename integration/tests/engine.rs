@@ -69,3 +69,52 @@ impl Drop for Container<'_> {
         command.args(["-H", &self.engine.socket, "rm", "-f", "-v", &self.name]).output().ok();
     }
 }
+/// Runs the docker CLI on the engine's own socket; answers its output.
+#[track_caller]
+pub fn docker(link: Link, arguments: &[&str]) -> String {
+    let output = Command::new(lab("LAB_DOCKER"))
+        .env("DOCKER_CONFIG", lab("LAB_DIR"))
+        .args(["-H", &format!("unix://{}", link.socket())])
+        .args(arguments)
+        .output()
+        .expect("the docker CLI");
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// What a test made, removed when it ends, however it ends.
+pub struct Made {
+    link: Link,
+    removals: Vec<Vec<String>>,
+}
+
+impl Made {
+    pub fn new(link: Link) -> Self {
+        Self { link, removals: Vec::new() }
+    }
+
+    /// Runs a container of the lab's image with `docker run -d`; answers its id.
+    #[track_caller]
+    pub fn run(&mut self, name: &str, options: &[&str], command: &[&str]) -> String {
+        self.remove_later(&["rm", "-f", "-v", name]);
+        let image = lab("LAB_IMAGE");
+        docker(self.link, &[&["run", "-d", "--name", name], options, &[image.as_str()], command].concat())
+    }
+
+    /// Remembers how something goes away; the last made goes first.
+    pub fn remove_later(&mut self, arguments: &[&str]) {
+        self.removals.push(arguments.iter().map(|argument| (*argument).to_owned()).collect());
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for removal in self.removals.iter().rev() {
+            Command::new(lab("LAB_DOCKER"))
+                .args(["-H", &format!("unix://{}", self.link.socket())])
+                .args(removal)
+                .output()
+                .ok();
+        }
+    }
+}

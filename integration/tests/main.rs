@@ -12,9 +12,12 @@
 mod engine;
 mod rig;
 
+mod cli;
 mod container_reads;
 mod containers;
 mod containers_exec;
 mod containers_write;
+mod engine;
+mod hosts;
 mod ssh;
 mod system;
