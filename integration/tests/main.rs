@@ -17,7 +17,6 @@ mod container_reads;
 mod containers;
 mod containers_exec;
 mod containers_write;
-mod engine;
 mod hosts;
 mod ssh;
 mod system;
