@@ -25,7 +25,10 @@ use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    redact,
+};
 use access::{Ceiling, Effect, Permission};
 use guard::Wire;
 pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
@@ -444,6 +447,8 @@ fn daemon_error(status: u16, message: Option<&str>) -> Error {
     let message = message.map_or_else(
         || format!("the daemon answered with HTTP status {status} and no reason"),
         |message| {
+            // A registry's or a plugin's words are in it.
+            let message = redact::plain(message);
             let mut text: String = message
                 .chars()
                 .map(|character| if character.is_control() { ' ' } else { character })
@@ -511,6 +516,13 @@ mod tests {
         drop_field(&mut config, withheld(wire("/configs/x")).unwrap().0);
         assert_eq!(config, serde_json::json!({"ID": "x", "Spec": {"Name": "n"}}));
         assert!(withheld(wire("/info")).is_none());
+    }
+
+    #[test]
+    fn foreign_words_in_a_reason_are_only_text() {
+        let body = r#"{"message":"registry says \u001b[31mno\u202e\nway"}"#;
+        let error = refusal_of_daemon(StatusCode::NOT_FOUND, body.as_bytes(), true);
+        assert_eq!(error.message(), "registry says no way");
     }
 
     #[test]
