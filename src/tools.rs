@@ -5,6 +5,7 @@ pub mod hosts;
 pub mod images;
 pub mod networks;
 mod outcome;
+mod prune;
 pub mod system;
 mod time;
 mod view;

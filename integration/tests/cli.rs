@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::{
-    engine::{Made, docker},
+    engine::{Scrap, docker},
     rig::{LINKS, Link, lab},
 };
 
@@ -107,9 +107,9 @@ fn the_table_of_hosts_names_all_of_them() {
 fn calls_reach_every_link_and_stop_at_the_mode() {
     for link in LINKS {
         let host = format!("host={}", name(link));
-        let mut made = Made::new(link);
+        let mut scrap = Scrap::on(link);
         let container = format!("qm-cli-{}-{}", std::process::id(), name(link));
-        made.run(&container, &[], &["sleep", "600"]);
+        scrap.run(&container, &[], &["sleep", "600"]);
         let listed = json(&["call", "list_containers", &host, "all=true", &format!("name={container}")], 0);
         assert_eq!(listed["containers"][0]["state"], "running", "{listed}");
         let target = format!("containers={container}");
@@ -131,8 +131,8 @@ fn calls_reach_every_link_and_stop_at_the_mode() {
 #[test]
 fn a_container_is_run_and_removed_from_the_shell() {
     let container = format!("qm-cli-run-{}", std::process::id());
-    let mut made = Made::new(Link::Unix);
-    made.remove_later(&["rm", "-f", &container]);
+    let mut scrap = Scrap::on(Link::Unix);
+    scrap.container(&container);
     let (image, name) = (format!("image={}", lab("LAB_IMAGE")), format!("name={container}"));
     let run_it =
         ["call", "run_container", "host=unix", &image, &name, "env=A=1", "env=B=x=y", "command=sleep", "command=600"];

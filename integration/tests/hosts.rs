@@ -9,7 +9,7 @@ use quaymaster::{gateway::Request, tool::Answer};
 use serde_json::{Value, json};
 
 use crate::{
-    engine::{Made, docker},
+    engine::{Scrap, docker},
     rig::{LINKS, Link, Rig, gateway, lab},
 };
 
@@ -31,12 +31,12 @@ fn data(answer: &Answer) -> Value {
 async fn a_survey_tells_what_is_wrong_over_every_link() {
     for link in LINKS {
         let rig = Rig::new(link);
-        let mut made = Made::new(link);
+        let mut scrap = Scrap::on(link);
         let (sick, looping, failed) = (rig.name("sick"), rig.name("looping"), rig.name("failed"));
         let probe = ["--health-cmd", "false", "--health-interval", "1s", "--health-retries", "1"];
-        made.run(&sick, &probe, &["sleep", "600"]);
-        made.run(&looping, &["--restart", "always"], &["false"]);
-        made.run(&failed, &[], &["sh", "-c", "exit 3"]);
+        scrap.run(&sick, &probe, &["sleep", "600"]);
+        scrap.run(&looping, &["--restart", "always"], &["false"]);
+        scrap.run(&failed, &[], &["sh", "-c", "exit 3"]);
         docker(link, &["wait", &failed]);
         // The container loops with growing pauses, in which it is `restarting`.
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -105,11 +105,11 @@ async fn fifty_hosts_with_a_dead_and_a_hung_one_are_surveyed_in_six_seconds() {
 async fn things_are_found_by_all_their_names_over_every_link() {
     for link in LINKS {
         let rig = Rig::new(link);
-        let mut made = Made::new(link);
+        let mut scrap = Scrap::on(link);
         let (name, network, volume) = (rig.name("Web"), rig.name("net"), rig.name("data"));
-        made.remove_later(&["network", "rm", &network]);
+        scrap.network(&network);
         docker(link, &["network", "create", "--label", &format!("team={network}"), &network]);
-        made.remove_later(&["volume", "rm", &volume]);
+        scrap.volume(&volume);
         docker(link, &["volume", "create", "--label", &format!("com.docker.compose.project={volume}-shop"), &volume]);
         let (project, service) = (rig.name("project"), rig.name("service"));
         let labels = [
@@ -120,7 +120,7 @@ async fn things_are_found_by_all_their_names_over_every_link() {
         let [project_label, service_label, purpose] = labels.each_ref().map(String::as_str);
         let options = ["--network", &network, "-p", "127.0.0.1::8080", "--expose", "54321"];
         let marks = ["--label", project_label, "--label", service_label, "--label", purpose];
-        let id = made.run(&name, &[&options[..], &marks[..]].concat(), &["sleep", "600"]);
+        let id = scrap.run(&name, &[&options[..], &marks[..]].concat(), &["sleep", "600"]);
         let port = docker(link, &["port", &name, "8080/tcp"]).rsplit(':').next().unwrap().to_owned();
         let format = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
         let address = docker(link, &["inspect", "--format", &format, &name]);

@@ -18,5 +18,8 @@ mod containers;
 mod containers_exec;
 mod containers_write;
 mod hosts;
+mod images;
+mod networks;
 mod ssh;
 mod system;
+mod volumes;

@@ -1,6 +1,18 @@
 //! Small tolerant views of the engine's documents that several domains share.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    docker::names::quote,
+    error::{Error, Result},
+    redact,
+};
+
+/// The longest text that a filter takes.
+const LONGEST_FILTER: usize = 1000;
 
 /// A text field, or nothing.
 pub(crate) fn text<'a>(document: &'a Value, field: &str) -> &'a str {
@@ -51,6 +63,62 @@ pub(crate) fn fit<T: serde::Serialize>(rows: &mut Vec<T>, room: &mut usize) {
     rows.truncate(kept);
 }
 
+/// The objects of a list; none where the field is missing, null or no list.
+pub(crate) fn items<'a>(document: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
+    document.get(field).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// The texts of a list.
+pub(crate) fn texts<'a>(document: &'a Value, field: &str) -> impl Iterator<Item = &'a str> {
+    items(document, field).filter_map(Value::as_str)
+}
+
+/// The texts of a map, such as labels, without what is not text.
+pub(crate) fn map(document: &Value, field: &str) -> BTreeMap<String, String> {
+    let fields = document.get(field).and_then(Value::as_object).into_iter().flatten();
+    fields.filter_map(|(key, value)| Some((redact::plain(key), redact::plain(value.as_str()?)))).collect()
+}
+
+/// Seconds since 1970 as RFC 3339; none for the engine's "never".
+pub(crate) fn timestamp(seconds: i64) -> Option<String> {
+    let moment = Timestamp::from_second(seconds).ok().filter(|moment| moment.as_second() > 0)?;
+    Some(moment.to_string())
+}
+
+/// A time as an engine writes it, in UTC and to the second; none for "never".
+pub(crate) fn time(text: &str) -> Option<String> {
+    timestamp(text.parse::<Timestamp>().ok()?.as_second())
+}
+
+/// An engine's document as it may be shown: variables masked, every text without what is not text.
+pub(crate) fn cleaned(document: &Value) -> Value {
+    fn strip(value: &Value) -> Value {
+        match value {
+            Value::String(text) => redact::plain(text).into(),
+            Value::Array(items) => items.iter().map(strip).collect::<Vec<_>>().into(),
+            Value::Object(fields) => {
+                fields.iter().map(|(key, value)| (redact::plain(key), strip(value))).collect::<Map<_, _>>().into()
+            }
+            other => other.clone(),
+        }
+    }
+    let mut clean = strip(document);
+    redact::environments(&mut clean);
+    clean
+}
+
+/// Refuses what no filter can mean: nothing, control characters, too much.
+///
+/// # Errors
+/// `invalid`, naming the argument.
+pub(crate) fn filter(argument: &str, text: &str) -> Result<()> {
+    if !text.is_empty() && text.len() <= LONGEST_FILTER && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("argument \"{argument}\": {} is nothing to look for", quote(text)))
+        .hint(format!("printable text of at most {LONGEST_FILTER} characters")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +130,23 @@ mod tests {
         let (mut rows, mut room) = (vec!["12345"; 10], 20);
         fit(&mut rows, &mut room);
         assert_eq!((rows.len(), room), (2, 4));
+    }
+
+    #[test]
+    fn times_are_utc_to_the_second() {
+        assert_eq!(time("2026-11-20T16:02:53.864366197+01:00").as_deref(), Some("2026-11-20T15:02:53Z"));
+        assert_eq!(timestamp(1_795_190_573).as_deref(), Some("2026-11-20T16:02:53Z"));
+        for never in ["0001-01-01T00:00:00Z", "", "yesterday"] {
+            assert_eq!(time(never), None, "{never}");
+        }
+    }
+
+    #[test]
+    fn documents_are_cleaned_at_every_depth() {
+        let document = serde_json::json!({"Config": {"Env": ["A=b"], "Labels": {"k\u{202e}": "\u{1b}[31mred"}}});
+        let clean = cleaned(&document);
+        assert_eq!(clean.pointer("/Config/Labels/k").and_then(Value::as_str), Some("red"));
+        assert!(!clean.to_string().contains("A=b"));
     }
 
     #[test]

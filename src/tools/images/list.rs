@@ -1,0 +1,155 @@
+//! The list of images: one engine request for each host, and a second one only when unused ones are asked for.
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    docker::{Docker, Filters, Target},
+    error::Result,
+    tool::{
+        Call, FleetTool, HostAnswer, HostStatus, Summary,
+        page::{Cursor, Page, paged},
+        text::count,
+    },
+    tools::view::{bytes, filter, short_id, text, texts, timestamp},
+};
+
+/// Lists images: references, id, size, when they were made. All filters must match.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListImages {
+    /// Only this repository, reference or pattern, such as `nginx` or `ghcr.io/*/web:*`.
+    #[serde(default)]
+    reference: Option<String>,
+    /// Only those without a tag, or with false only those with one.
+    #[serde(default)]
+    dangling: Option<bool>,
+    /// Only those with every label: `key` or `key=value`.
+    #[serde(default)]
+    label: Vec<String>,
+    /// Only those that no container uses, not even a stopped one. Default: false.
+    #[serde(default)]
+    unused: bool,
+    /// At most this many rows. Default: 50.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<usize>,
+    /// Goes on where the answer before was cut.
+    #[serde(default)]
+    cursor: Option<Cursor>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Listed {
+    images: Vec<Row>,
+    hosts: Vec<HostStatus>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Row {
+    host: String,
+    /// Tags; digests where there is no tag.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    references: Vec<String>,
+    id: String,
+    size: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dangling: bool,
+}
+
+impl Summary for Listed {
+    fn summary(&self) -> String {
+        let dangling = self.images.iter().filter(|row| row.dangling).count();
+        format!("{}, {dangling} dangling{}", count(self.images.len(), "image"), self.page.rest())
+    }
+}
+
+impl FleetTool for ListImages {
+    const NAME: &'static str = "list_images";
+    const CORE: bool = true;
+    type Part = Vec<Row>;
+    type Output = Listed;
+
+    fn check(&self) -> Result<()> {
+        self.reference.iter().try_for_each(|reference| filter("reference", reference))?;
+        self.label.iter().try_for_each(|label| filter("label", label))
+    }
+
+    async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
+        let filters = Filters::default()
+            .with("reference", &self.reference)
+            .with("dangling", self.dangling.map(|dangling| dangling.to_string()))
+            .with("label", &self.label);
+        let listed = docker.json(Target::new("/images/json").filters(&filters)).await?;
+        let used = if self.unused { used(docker).await? } else { HashSet::new() };
+        let is_used = |image: &Value| {
+            used.contains(text(image, "Id")) || texts(image, "RepoTags").any(|reference| used.contains(reference))
+        };
+        let images = listed.as_array().into_iter().flatten();
+        Ok(images.filter(|image| !is_used(image)).map(|image| row(docker.host(), image)).collect())
+    }
+
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
+        let hosts = HostStatus::of(&answers);
+        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
+        rows.sort_by_cached_key(Row::key);
+        let (images, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        Ok(Listed { images, hosts, page })
+    }
+}
+
+impl Row {
+    /// Those without a reference come last.
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.host, self.references.first().map_or("~", String::as_str), self.id)
+    }
+}
+
+fn row(host: &str, image: &Value) -> Row {
+    let named = |field| texts(image, field).filter(|reference| !reference.starts_with("<none>")).map(str::to_owned);
+    let tags: Vec<String> = named("RepoTags").collect();
+    let dangling = tags.is_empty();
+    Row {
+        host: host.to_owned(),
+        references: if dangling { named("RepoDigests").collect() } else { tags },
+        id: short_id(text(image, "Id")),
+        size: bytes(image.get("Size").and_then(Value::as_u64).unwrap_or_default()),
+        created: image.get("Created").and_then(Value::as_i64).and_then(timestamp),
+        dangling,
+    }
+}
+
+/// Ids and references of the images of all containers.
+///
+/// The reference counts beside the id: with containerd's image store the ids of a container's image
+/// and of the list may be those of a platform's manifest and of the index above it.
+async fn used(docker: &Docker) -> Result<HashSet<String>> {
+    let containers = docker.json(Target::new("/containers/json").query("all", "1")).await?;
+    let of = |container: &Value| ["ImageID", "Image"].map(|field| text(container, field).to_owned());
+    Ok(containers.as_array().into_iter().flatten().flat_map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn both_ways_of_having_no_tag_are_dangling() {
+        let old = json!({"Id": "sha256:aa", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]});
+        let new =
+            json!({"Id": "sha256:aa", "RepoTags": [], "RepoDigests": ["web@sha256:00"], "Size": 2048, "Future": {}});
+        let pulled_by_digest = row("local", &new);
+        assert_eq!((pulled_by_digest.dangling, pulled_by_digest.references.len()), (true, 1));
+        let row = row("local", &old);
+        assert_eq!((row.dangling, row.references.len(), row.id.as_str()), (true, 0, "aa"));
+    }
+}

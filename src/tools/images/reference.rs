@@ -1,0 +1,84 @@
+//! References to images, taken apart after their grammar was checked.
+
+/// `[registry[:port]/]path[:tag][@digest]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reference<'a> {
+    /// Registry and path.
+    pub(super) repository: &'a str,
+    pub(super) tag: Option<&'a str>,
+    pub(super) digest: Option<&'a str>,
+}
+
+impl<'a> Reference<'a> {
+    /// Takes a reference apart that [`crate::docker::names::image`] let through.
+    pub(super) fn of(text: &'a str) -> Self {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (text, None),
+        };
+        // A colon before the last slash belongs to the registry's port.
+        let path = name.rfind('/').map_or(0, |slash| slash + 1);
+        match name.get(path..).and_then(|last| last.find(':')).and_then(|colon| name.split_at_checked(path + colon)) {
+            Some((repository, tag)) => Self { repository, tag: tag.get(1..), digest },
+            None => Self { repository: name, tag: None, digest },
+        }
+    }
+
+    /// The registry that it names, or Docker Hub.
+    pub(super) fn registry(self) -> &'a str {
+        match self.repository.split_once('/') {
+            Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+            _ => "docker.io",
+        }
+    }
+
+    /// One form for all that mean the same: registry and tag written out, a digest instead of a tag.
+    pub(super) fn canonical(self) -> String {
+        let path = match self.repository.split_once('/') {
+            Some((first, rest)) if first == self.registry() => rest,
+            // The old name of Docker Hub.
+            Some(("index.docker.io", rest)) => rest,
+            _ => self.repository,
+        };
+        let registry = match self.registry() {
+            "index.docker.io" => "docker.io",
+            registry => registry,
+        };
+        let library = if registry == "docker.io" && !path.contains('/') { "library/" } else { "" };
+        match (self.digest, self.tag) {
+            (Some(digest), _) => format!("{registry}/{library}{path}@{digest}"),
+            (None, tag) => format!("{registry}/{library}{path}:{}", tag.unwrap_or("latest")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        let parts = |text| {
+            let Reference { repository, tag, digest } = Reference::of(text);
+            (repository, tag, digest)
+        };
+        assert_eq!(parts("nginx"), ("nginx", None, None));
+        assert_eq!(parts("127.0.0.1:5000/lab/base"), ("127.0.0.1:5000/lab/base", None, None));
+        assert_eq!(parts("127.0.0.1:5000/lab/base:1"), ("127.0.0.1:5000/lab/base", Some("1"), None));
+        assert_eq!(parts("a/b:1@sha256:00"), ("a/b", Some("1"), Some("sha256:00")));
+    }
+
+    #[test]
+    fn names_of_the_same_image_are_equal() {
+        let canonical = |text| Reference::of(text).canonical();
+        for same in
+            ["nginx", "nginx:latest", "library/nginx", "docker.io/nginx", "index.docker.io/library/nginx:latest"]
+        {
+            assert_eq!(canonical(same), "docker.io/library/nginx:latest", "{same}");
+        }
+        assert_eq!(canonical("ops/web:1"), "docker.io/ops/web:1");
+        assert_eq!(canonical("localhost/web:1"), "localhost/web:1");
+        assert_eq!(canonical("127.0.0.1:5000/a/b"), "127.0.0.1:5000/a/b:latest");
+        assert_eq!(canonical("nginx:1@sha256:00"), "docker.io/library/nginx@sha256:00");
+    }
+}

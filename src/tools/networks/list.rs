@@ -1,0 +1,123 @@
+//! The list of networks: one engine request for each host.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::subnets;
+use crate::{
+    docker::{Docker, Filters, Target},
+    error::Result,
+    redact,
+    tool::{
+        Call, FleetTool, HostAnswer, HostStatus, Summary,
+        page::{Cursor, Page, paged},
+        text::count,
+    },
+    tools::view::{filter, map, short_id, text},
+};
+
+/// Lists networks: name, id, driver, scope, subnets. All filters must match.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListNetworks {
+    /// Only names that contain this text.
+    #[serde(default)]
+    name: Option<String>,
+    /// Only those of this driver, such as `bridge` or `overlay`.
+    #[serde(default)]
+    driver: Option<String>,
+    /// Only those with every label: `key` or `key=value`.
+    #[serde(default)]
+    label: Vec<String>,
+    /// Only those made through Quaymaster. Default: false.
+    #[serde(default)]
+    managed_only: bool,
+    /// At most this many rows. Default: 50.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<usize>,
+    /// Goes on where the answer before was cut.
+    #[serde(default)]
+    cursor: Option<Cursor>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Listed {
+    networks: Vec<Row>,
+    hosts: Vec<HostStatus>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Row {
+    host: String,
+    name: String,
+    id: String,
+    driver: String,
+    scope: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    internal: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subnets: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+}
+
+impl Summary for Listed {
+    fn summary(&self) -> String {
+        format!("{}{}", count(self.networks.len(), "network"), self.page.rest())
+    }
+}
+
+impl FleetTool for ListNetworks {
+    const NAME: &'static str = "list_networks";
+    const CORE: bool = true;
+    type Part = Vec<Row>;
+    type Output = Listed;
+
+    fn check(&self) -> Result<()> {
+        self.name.iter().try_for_each(|name| filter("name", name))?;
+        self.driver.iter().try_for_each(|driver| filter("driver", driver))?;
+        self.label.iter().try_for_each(|label| filter("label", label))
+    }
+
+    async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
+        let labels =
+            self.label.iter().map(String::as_str).chain(self.managed_only.then_some("quaymaster.managed=true"));
+        let filters = Filters::default().with("driver", &self.driver).with("label", labels);
+        let listed = docker.json(Target::new("/networks").filters(&filters)).await?;
+        // The engine takes its `name` filter for a regular expression.
+        let wanted =
+            |network: &&Value| self.name.as_ref().is_none_or(|name| text(network, "Name").contains(name.as_str()));
+        Ok(listed.as_array().into_iter().flatten().filter(wanted).map(|network| row(docker.host(), network)).collect())
+    }
+
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
+        let hosts = HostStatus::of(&answers);
+        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
+        rows.sort_by_cached_key(Row::key);
+        let (networks, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        Ok(Listed { networks, hosts, page })
+    }
+}
+
+impl Row {
+    fn key(&self) -> String {
+        format!("{}/{}/{}", self.host, self.name, self.id)
+    }
+}
+
+fn row(host: &str, network: &Value) -> Row {
+    Row {
+        host: host.to_owned(),
+        name: redact::plain(text(network, "Name")),
+        id: short_id(text(network, "Id")),
+        driver: text(network, "Driver").to_owned(),
+        scope: text(network, "Scope").to_owned(),
+        internal: network.get("Internal").and_then(Value::as_bool).unwrap_or_default(),
+        subnets: subnets(network),
+        project: map(network, "Labels").remove("com.docker.compose.project"),
+    }
+}

@@ -1,0 +1,166 @@
+//! One volume in detail, with the containers that use it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::is_anonymous;
+use crate::{
+    docker::{Docker, Filters, Target},
+    error::Result,
+    redact,
+    tool::{Access, Call, Plan, Summary, Tool, text::count},
+    tools::view::{items, map, short_id, text, time},
+};
+
+/// How many users an answer shows.
+const MOST_USERS: usize = 100;
+
+/// Shows one volume: driver, options, labels, where it lies, and the containers that use it, stopped ones too.
+///
+/// The values of options are masked but for type and device.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InspectVolume {
+    /// Its name.
+    volume: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Inspected {
+    name: String,
+    driver: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    scope: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    mountpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    anonymous: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    options: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    used_by: Vec<User>,
+    /// How many there are, where not all are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used_by_total: Option<usize>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct User {
+    container: String,
+    id: String,
+    state: String,
+    destination: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
+}
+
+impl Summary for Inspected {
+    fn summary(&self) -> String {
+        let users = self.used_by_total.unwrap_or(self.used_by.len());
+        format!("volume \"{}\" with {}", self.name, count(users, "mount"))
+    }
+}
+
+impl Tool for InspectVolume {
+    const NAME: &'static str = "inspect_volume";
+    const ACCESS: Access = Access::READ;
+    type Output = Inspected;
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        Ok(Plan::declared(Self::ACCESS).on([reading.volume("volume", &self.volume).await?]))
+    }
+
+    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Inspected> {
+        let volume = plan.object()?;
+        let filters = Filters::default().with("volume", [&volume.id]);
+        let containers = docker.json(Target::new("/containers/json").query("all", "1").filters(&filters)).await?;
+        Ok(view(&volume.facts, &containers))
+    }
+}
+
+fn view(facts: &Value, containers: &Value) -> Inspected {
+    let name = text(facts, "Name");
+    let mut used_by: Vec<User> = containers
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|container| {
+            // The engine's filter also finds mounts whose destination is called so.
+            let mounts = items(container, "Mounts").filter(|mount| text(mount, "Name") == name);
+            mounts.map(|mount| user(container, mount))
+        })
+        .collect();
+    used_by.sort_by(|left, right| left.container.cmp(&right.container));
+    let total = used_by.len();
+    used_by.truncate(MOST_USERS);
+    Inspected {
+        name: redact::plain(name),
+        driver: redact::plain(text(facts, "Driver")),
+        scope: redact::plain(text(facts, "Scope")),
+        mountpoint: redact::plain(text(facts, "Mountpoint")),
+        created: time(text(facts, "CreatedAt")),
+        anonymous: is_anonymous(facts),
+        options: map(facts, "Options").into_iter().map(masked).collect(),
+        labels: map(facts, "Labels"),
+        used_by,
+        used_by_total: (total > MOST_USERS).then_some(total),
+    }
+}
+
+fn user(container: &Value, mount: &Value) -> User {
+    let name = container.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default();
+    User {
+        container: redact::plain(name.trim_start_matches('/')),
+        id: short_id(text(container, "Id")),
+        state: text(container, "State").to_owned(),
+        destination: redact::plain(text(mount, "Destination")),
+        read_only: mount.get("RW").and_then(Value::as_bool) == Some(false),
+    }
+}
+
+/// Options are where the passwords of network file systems stand, mostly in `o`; a device with an `@`
+/// may be an address with one.
+fn masked((key, value): (String, String)) -> (String, String) {
+    let harmless = key == "type" || (key == "device" && !value.contains('@'));
+    let value = if harmless { value } else { redact::mask(&value) };
+    (key, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn passwords_in_options_stay_home() {
+        let shown = view(
+            &json!({"Name": "share", "Options": {
+                "type": "cifs", "device": "//files/share", "o": "username=u,password=hunter2", "vendor": "hunter2",
+            }}),
+            &json!([]),
+        );
+        assert_eq!((shown.options["type"].as_str(), shown.options["device"].as_str()), ("cifs", "//files/share"));
+        assert!(shown.options["o"].starts_with("<redacted") && shown.options["vendor"].starts_with("<redacted"));
+        let (_, device) = masked(("device".to_owned(), "//u:hunter2@files/share".to_owned()));
+        assert!(device.starts_with("<redacted"));
+    }
+
+    #[test]
+    fn a_destination_of_that_name_is_no_use() {
+        let containers = json!([
+            {"Id": "a", "Names": ["/web"], "State": "exited", "Mounts": [
+                {"Name": "data", "Destination": "/var", "RW": false}, {"Name": "other", "Destination": "data"}]},
+            {"Id": "b", "Names": ["/other"], "Mounts": [{"Type": "bind", "Destination": "data"}]},
+        ]);
+        let shown = view(&json!({"Name": "data"}), &containers);
+        assert_eq!(shown.used_by.len(), 1);
+        assert_eq!((shown.used_by[0].container.as_str(), shown.used_by[0].read_only), ("web", true));
+    }
+}

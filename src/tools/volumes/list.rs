@@ -1,0 +1,125 @@
+//! The list of volumes: one engine request for each host.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::is_anonymous;
+use crate::{
+    docker::{Docker, Filters, Target},
+    error::Result,
+    tool::{
+        Call, FleetTool, HostAnswer, HostStatus, Summary,
+        page::{Cursor, Page, paged},
+        text::count,
+    },
+    tools::view::{filter, items, map, text, time},
+};
+
+/// Lists volumes: name, driver, when they were made. All filters must match.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListVolumes {
+    /// Only names that contain this text.
+    #[serde(default)]
+    name: Option<String>,
+    /// Only those of this driver.
+    #[serde(default)]
+    driver: Option<String>,
+    /// Only those with every label: `key` or `key=value`.
+    #[serde(default)]
+    label: Vec<String>,
+    /// Only those that no container uses, or with false only those that one does.
+    #[serde(default)]
+    dangling: Option<bool>,
+    /// Only those made through Quaymaster. Default: false.
+    #[serde(default)]
+    managed_only: bool,
+    /// At most this many rows. Default: 50.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 500))]
+    limit: Option<usize>,
+    /// Goes on where the answer before was cut.
+    #[serde(default)]
+    cursor: Option<Cursor>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Listed {
+    volumes: Vec<Row>,
+    hosts: Vec<HostStatus>,
+    #[serde(flatten)]
+    page: Page,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Row {
+    host: String,
+    name: String,
+    driver: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    anonymous: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+}
+
+impl Summary for Listed {
+    fn summary(&self) -> String {
+        let anonymous = self.volumes.iter().filter(|row| row.anonymous).count();
+        format!("{}, {anonymous} anonymous{}", count(self.volumes.len(), "volume"), self.page.rest())
+    }
+}
+
+impl FleetTool for ListVolumes {
+    const NAME: &'static str = "list_volumes";
+    const CORE: bool = true;
+    type Part = Vec<Row>;
+    type Output = Listed;
+
+    fn check(&self) -> Result<()> {
+        self.name.iter().try_for_each(|name| filter("name", name))?;
+        self.driver.iter().try_for_each(|driver| filter("driver", driver))?;
+        self.label.iter().try_for_each(|label| filter("label", label))
+    }
+
+    async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
+        let labels =
+            self.label.iter().map(String::as_str).chain(self.managed_only.then_some("quaymaster.managed=true"));
+        let filters = Filters::default()
+            .with("driver", &self.driver)
+            .with("label", labels)
+            .with("dangling", self.dangling.map(|dangling| dangling.to_string()));
+        let listed = docker.json(Target::new("/volumes").filters(&filters)).await?;
+        // The engine takes its `name` filter for a regular expression.
+        let wanted =
+            |volume: &&Value| self.name.as_ref().is_none_or(|name| text(volume, "Name").contains(name.as_str()));
+        Ok(items(&listed, "Volumes").filter(wanted).map(|volume| row(docker.host(), volume)).collect())
+    }
+
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
+        let hosts = HostStatus::of(&answers);
+        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
+        rows.sort_by_cached_key(Row::key);
+        let (volumes, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        Ok(Listed { volumes, hosts, page })
+    }
+}
+
+impl Row {
+    fn key(&self) -> String {
+        format!("{}/{}", self.host, self.name)
+    }
+}
+
+fn row(host: &str, volume: &Value) -> Row {
+    Row {
+        host: host.to_owned(),
+        name: crate::redact::plain(text(volume, "Name")),
+        driver: text(volume, "Driver").to_owned(),
+        created: time(text(volume, "CreatedAt")),
+        anonymous: is_anonymous(volume),
+        project: map(volume, "Labels").remove("com.docker.compose.project"),
+    }
+}
