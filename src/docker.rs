@@ -276,7 +276,8 @@ impl Docker {
         let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.uri = Uri::from(target);
         let body = body.map_err(Into::into).boxed_unsync();
-        let long = parts.headers.contains_key(header::UPGRADE);
+        // An exec, an attach, a pull: as long as it likes.
+        let long = parts.headers.contains_key(header::UPGRADE) || parts.uri.path() == "/images/create";
         let length = if long { Length::Long } else { Length::Short };
         let (wire, response) =
             self.send(Request::from_parts(parts, body), length, Duration::from_secs(24 * 3600)).await?;
