@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::view::{bytes, short_id};
 use crate::{
-    docker::names::quote,
-    error::{Error, Result},
+    error::Result,
     tool::{Access, Effect, Object, Permission, Plan, Summary, text::count},
 };
 
@@ -155,47 +153,12 @@ fn sum(total: Option<u64>, size: Option<u64>) -> Option<u64> {
     }
 }
 
-/// The moment that an object must be older than: so long ago (`30m`, `2h30m`, `1d`), RFC 3339, or unix seconds.
-///
-/// # Errors
-/// `invalid`, naming the argument.
-pub(super) fn moment(argument: &str, text: &str, now: Timestamp) -> Result<Timestamp> {
-    let absolute = text.parse::<Timestamp>().ok();
-    let seconds = || Timestamp::from_second(text.parse().ok()?).ok();
-    let relative = || now.checked_sub(SignedDuration::from_secs(duration(text)?)).ok();
-    absolute.or_else(seconds).or_else(relative).ok_or_else(|| {
-        Error::invalid(format!("argument \"{argument}\": {} is no time", quote(text)))
-            .hint("so long ago, such as \"24h\" or \"1d12h\", or a time, such as \"2026-01-31T08:00:00Z\"")
-    })
-}
-
-/// `1d2h3m4s` in seconds: at least one number, each with its unit.
-fn duration(text: &str) -> Option<i64> {
-    let mut total: i64 = 0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|character: char| !character.is_ascii_digit())?;
-        let (number, tail) = rest.split_at_checked(digits)?;
-        let unit = match tail.chars().next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            'w' => 604_800,
-            _ => return None,
-        };
-        total = total.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
-        rest = tail.get(1..)?;
-    }
-    (!text.is_empty()).then_some(total)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::tool::ObjectKind;
+    use crate::{error::Error, tool::ObjectKind};
 
     fn object(name: &str) -> Object {
         Object {
@@ -245,21 +208,5 @@ mod tests {
         assert_eq!((dry.effect, dry.permissions.has(Permission::Networks)), (Effect::Read, false));
         let wet = plan(access(), Permission::Networks, false, Vec::new());
         assert_eq!((wet.effect, wet.permissions.has(Permission::Networks)), (Effect::Destroy, true));
-    }
-
-    #[test]
-    fn moments_are_relative_or_absolute() {
-        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
-        let read = |text: &str| moment("until", text, now).map(|moment| moment.to_string());
-        assert_eq!(read("1d2h30m").unwrap(), "2026-11-19T09:30:00Z");
-        assert_eq!(read("0s").unwrap(), "2026-11-20T12:00:00Z");
-        assert_eq!(read("2026-01-31T08:00:00+01:00").unwrap(), "2026-01-31T07:00:00Z");
-        assert_eq!(read("1795190573").unwrap(), "2026-11-20T16:02:53Z");
-        for wrong in
-            ["", "yesterday", "5", "h", "1", "3x", "-1h", "99999999999999999999h", "1h 2m", "9999999w99d9999999999999w"]
-        {
-            // A bare number is unix seconds.
-            assert_eq!(read(wrong).is_ok(), matches!(wrong, "5" | "1"), "{wrong}");
-        }
     }
 }

@@ -8,14 +8,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{body::values::moment, lifecycle::named};
+use super::lifecycle::named;
 use crate::{
     docker::{Docker, Filters, Target, names::quote},
     error::{Error, Kind, Result},
-    tool::{Access, Call, Effect, Object, ObjectKind, Permission, Permissions, Plan, Summary, Tool, text::count},
+    tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
     tools::{
         outcome::Outcomes,
-        view::{bytes, short_id, text},
+        prune::{self, Facts, Pruned},
+        time::moment,
+        view::text,
     },
 };
 
@@ -23,8 +25,6 @@ use crate::{
 const MANY: Duration = Duration::from_secs(300);
 /// How long the daemon may count the bytes of all containers.
 const SIZES: Duration = Duration::from_secs(60);
-/// How many rows are shown.
-const SHOWN: usize = 100;
 
 /// Removes containers.
 ///
@@ -90,51 +90,9 @@ pub(super) struct PruneContainers {
     dry_run: Option<bool>,
 }
 
-/// Stopped containers, and what happened to them.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Pruned {
-    dry_run: bool,
-    containers: Vec<Row>,
-    total: usize,
-    shown: usize,
-    size: String,
-}
-
-/// A stopped container.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Row {
-    name: String,
-    id: String,
-    status: String,
-    size: String,
-    result: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(skip)]
-    bytes: u64,
-}
-
-impl Summary for Pruned {
-    fn summary(&self) -> String {
-        let (total, size) = (count(self.total, "container"), &self.size);
-        let failed = self.containers.iter().filter(|row| row.error.is_some()).count();
-        match (self.dry_run, failed) {
-            (true, _) => format!("{total} would be removed, {size}; set \"dry_run\" to false to do it"),
-            (false, 0) => format!("{total} removed, {size}"),
-            (false, failed) => format!("{total} to remove, {failed} failed; {size} freed"),
-        }
-    }
-}
-
-impl PruneContainers {
-    fn is_dry(&self) -> bool {
-        self.dry_run.unwrap_or(true)
-    }
-}
-
 impl Tool for PruneContainers {
     const NAME: &'static str = "prune_containers";
-    const ACCESS: Access = Access::destroy(&[Permission::Create]).down_to(Effect::Read);
+    const ACCESS: Access = Access::destroy(&[]).down_to(Effect::Read).sometimes(Permission::Create);
     type Output = Pruned;
 
     fn deadline(&self) -> Option<Duration> {
@@ -142,55 +100,30 @@ impl Tool for PruneContainers {
     }
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        let now = Timestamp::now();
-        let until = self.until.as_deref().map(|text| moment("until", text, now)).transpose()?;
+        let until = self.until.as_deref().map(|text| moment("until", text, Timestamp::now())).transpose()?;
         let filters = Filters::default().with("status", ["created", "exited", "dead"]).with("label", &self.label);
         let target = Target::new("/containers/json").query("all", "1").query("size", "1").filters(&filters);
         let listed = reading.json(target.patient(SIZES)).await?;
         let made = |container: &Value| container.get("Created").and_then(Value::as_i64).unwrap_or(i64::MAX);
-        let old = |container: &&Value| until.is_none_or(|until| made(container) < until);
-        let stopped = listed.as_array().into_iter().flatten().filter(old).filter_map(stopped);
-        let plan = Plan::declared(Self::ACCESS).on(stopped);
-        Ok(if self.is_dry() { Plan { permissions: Permissions::READ, ..plan.at_most(Effect::Read) } } else { plan })
+        let old = |container: &&Value| until.is_none_or(|until| made(container) < until.as_second());
+        let stopped = listed.as_array().into_iter().flatten().filter(old).filter_map(stopped).collect();
+        Ok(prune::plan(Self::ACCESS, Permission::Create, self.dry_run.unwrap_or(true), stopped))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Pruned> {
-        let dry_run = self.is_dry();
-        let mut containers: Vec<Row> = Vec::new();
-        for container in plan.objects {
-            let mut row = Row::of(&container);
-            if !dry_run {
-                let removed =
-                    docker.typed().await?.remove_container(&container.id, None::<RemoveContainerOptions>).await;
-                match removed.map_err(Error::from) {
-                    Ok(()) => row.result = "removed",
-                    Err(error) if error.kind() == Kind::NotFound => row.result = "removed by another",
-                    Err(error) => (row.result, row.error) = (error.kind().as_str(), Some(error.to_string())),
-                }
+        let about = |container: &Object| Facts {
+            size: container.fact("/SizeRw").and_then(Value::as_u64),
+            reason: Some(text(&container.facts, "Status").to_owned()),
+        };
+        let typed = &docker.typed().await?;
+        let remove = async |container: Object| {
+            match typed.remove_container(&container.id, None::<RemoveContainerOptions>).await.map_err(Error::from) {
+                // Somebody else was faster; it is gone all the same.
+                Err(error) if error.kind() == Kind::NotFound => Ok(()),
+                removed => removed,
             }
-            containers.push(row);
-        }
-        // What failed is shown first, then what was large.
-        containers.sort_by_key(|row| (row.error.is_none(), std::cmp::Reverse(row.bytes)));
-        let total = containers.len();
-        let freed = containers.iter().filter(|row| row.error.is_none()).map(|row| row.bytes).sum();
-        containers.truncate(SHOWN);
-        Ok(Pruned { dry_run, shown: containers.len(), containers, total, size: bytes(freed) })
-    }
-}
-
-impl Row {
-    fn of(container: &Object) -> Self {
-        let size = container.fact("/SizeRw").and_then(Value::as_u64).unwrap_or_default();
-        Self {
-            name: container.name.clone(),
-            id: short_id(&container.id),
-            status: text(&container.facts, "Status").to_owned(),
-            size: bytes(size),
-            result: "would be removed",
-            error: None,
-            bytes: size,
-        }
+        };
+        Ok(Pruned::of(plan, "container", about, remove).await)
     }
 }
 

@@ -17,7 +17,8 @@ use crate::{
     tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
     tools::{
         outcome::Outcomes,
-        prune::{self, Facts, Pruned, moment},
+        prune::{self, Facts, Pruned},
+        time::moment,
         view::{filter, text},
     },
 };

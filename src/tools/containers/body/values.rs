@@ -1,7 +1,6 @@
 //! The small notations of `docker run`: sizes, durations, moments, restart policies, devices.
 
 use bollard::models::{DeviceMapping, DeviceRequest, RestartPolicy, RestartPolicyNameEnum};
-use jiff::Timestamp;
 
 use crate::{
     docker::names::quote,
@@ -28,20 +27,6 @@ pub(in super::super) fn size(argument: &str, text: &str) -> Result<i64> {
 pub(in super::super) fn duration(argument: &str, text: &str) -> Result<i64> {
     nanoseconds(text).filter(|length| *length > 0).ok_or_else(|| {
         wrong(argument, text, "no duration", "numbers with ms, s, m, h or d, such as \"30s\" or \"1m30s\"")
-    })
-}
-
-/// Unix seconds of an RFC 3339 time, of unix seconds, or of so long ago.
-pub(in super::super) fn moment(argument: &str, text: &str, now: Timestamp) -> Result<i64> {
-    let second = if let Ok(second) = text.parse::<i64>() {
-        Some(second)
-    } else if let Some(length) = nanoseconds(text) {
-        Some(now.as_second().saturating_sub(length / 1_000_000_000))
-    } else {
-        text.parse::<Timestamp>().ok().map(Timestamp::as_second)
-    };
-    second.ok_or_else(|| {
-        wrong(argument, text, "no time", "RFC 3339, unix seconds, or so long ago: \"2026-01-31T08:00:00Z\", \"24h\"")
     })
 }
 
@@ -183,18 +168,6 @@ mod tests {
             assert!(duration("health_interval", text).is_err(), "{text:?}");
         }
     }
-
-    #[test]
-    fn moments_are_told_in_three_ways() {
-        let now: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
-        for text in ["24h", "1d", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "1767225600"] {
-            assert_eq!(moment("until", text, now).unwrap(), 1_767_225_600, "{text}");
-        }
-        for text in ["", "yesterday", "2026-01-01", "h"] {
-            assert!(moment("until", text, now).is_err(), "{text}");
-        }
-    }
-
     #[test]
     fn restart_policies_are_the_engines() {
         let policy = restart("on-failure:3").unwrap();
