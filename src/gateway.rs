@@ -139,7 +139,7 @@ impl Gateway {
     ) -> Result<Answer> {
         match entry.run {
             Run::One(parse) => {
-                let tool = parse(arguments)?;
+                let tool = parse(arguments, &entry.card.input)?;
                 let host = hosts.first().ok_or_else(|| Error::internal("a call has no host"))?;
                 let name = host.config().name.as_str();
                 let limit = tool.deadline();
@@ -154,13 +154,13 @@ impl Gateway {
                 .map_err(|error| error.on(name))
             }
             Run::Fleet(parse) => {
-                let tool = parse(arguments)?;
+                let tool = parse(arguments, &entry.card.input)?;
                 let single = hosts.len() == 1;
                 let limit = tool.deadline().unwrap_or(if single { READ } else { READ_OF_FLEET });
                 let readings = hosts.iter().map(Host::reading).collect();
                 tool.call(readings, limit, call).await
             }
-            Run::Own(parse) => within(READ, parse(arguments)?.call(self, hosts)).await,
+            Run::Own(parse) => within(READ, parse(arguments, &entry.card.input)?.call(self, hosts)).await,
         }
     }
 
@@ -282,7 +282,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_call_and_no_other() {
         let gateway = gateway();
-        let entry = Entry { run: Run::Own(|_| Ok(Box::new(Defect))), ..gateway.catalogue.find("list_hosts").unwrap() };
+        let entry =
+            Entry { run: Run::Own(|_, _| Ok(Box::new(Defect))), ..gateway.catalogue.find("list_hosts").unwrap() };
         let error = gateway.dispatch(entry, Request::new("list_hosts", Json::new())).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Internal);
         assert!(error.hint_text().is_some());

@@ -437,9 +437,9 @@ pub struct Def {
 #[derive(Clone, Copy)]
 pub enum Parse {
     /// Of one host.
-    One(fn(Json) -> Result<Box<dyn OneCall>>),
+    One(fn(Json, &Json) -> Result<Box<dyn OneCall>>),
     /// Of many.
-    Fleet(fn(Json) -> Result<Box<dyn FleetCall>>),
+    Fleet(fn(Json, &Json) -> Result<Box<dyn FleetCall>>),
 }
 
 /// A named group of tools.
@@ -458,7 +458,7 @@ pub fn def<T: Tool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, HostArgument::One);
     card.stoppable |= T::STOPPABLE;
     card.open_world = T::OPEN_WORLD;
-    Def { card, parse: Parse::One(|arguments| Ok(Box::new(schema::parse::<T>(arguments)?))) }
+    Def { card, parse: Parse::One(|arguments, schema| Ok(Box::new(schema::parse::<T>(arguments, schema)?))) }
 }
 
 /// The definition of a tool for many hosts.
@@ -469,8 +469,8 @@ pub fn fleet<T: FleetTool>() -> Def {
     card.open_world = T::OPEN_WORLD;
     Def {
         card,
-        parse: Parse::Fleet(|arguments| {
-            let tool = schema::parse::<T>(arguments)?;
+        parse: Parse::Fleet(|arguments, schema| {
+            let tool = schema::parse::<T>(arguments, schema)?;
             tool.check()?;
             Ok(Box::new(tool))
         }),

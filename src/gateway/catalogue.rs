@@ -36,11 +36,11 @@ pub struct Entry {
 #[derive(Clone, Copy)]
 pub enum Run {
     /// On one host.
-    One(fn(Json) -> Result<Box<dyn OneCall>>),
+    One(fn(Json, &Json) -> Result<Box<dyn OneCall>>),
     /// On many.
-    Fleet(fn(Json) -> Result<Box<dyn FleetCall>>),
+    Fleet(fn(Json, &Json) -> Result<Box<dyn FleetCall>>),
     /// On the gateway.
-    Own(fn(Json) -> Result<Box<dyn OwnCall>>),
+    Own(fn(Json, &Json) -> Result<Box<dyn OwnCall>>),
 }
 
 /// A parsed call of a tool about the gateway itself.
@@ -54,7 +54,7 @@ pub struct OwnDef {
     /// What is seen of it.
     pub card: Card,
     /// How its arguments become a call.
-    pub parse: fn(Json) -> Result<Box<dyn OwnCall>>,
+    pub parse: fn(Json, &Json) -> Result<Box<dyn OwnCall>>,
 }
 
 /// A toolset's name and what it is for.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     docker::{Host, twins},
     error::{Error, Result},
-    tool::{Access, Answer, Card, HostArgument, Json, Output, Pending, Summary, schema, text::count},
+    tool::{Access, Answer, Card, HostArgument, Output, Pending, Summary, schema, text::count},
 };
 
 /// How long a probe may take: a little beyond the 5 s of connecting, whose failure is to be remembered.
@@ -43,7 +43,7 @@ fn own<T: OwnTool>() -> OwnDef {
 
     OwnDef {
         card: Card::of::<T, T::Output>(T::NAME, Access::READ, T::CORE, T::HOST),
-        parse: |arguments: Json| Ok(Box::new(Parsed(schema::parse::<T>(arguments)?))),
+        parse: |arguments, schema| Ok(Box::new(Parsed(schema::parse::<T>(arguments, schema)?))),
     }
 }
 

@@ -32,15 +32,15 @@ pub fn output<T: JsonSchema>() -> Json {
     schema
 }
 
-/// Parses arguments, naming the one that is wrong.
+/// Parses arguments after a check against their [`input`] schema, naming the one that is wrong.
 ///
 /// # Errors
 /// `invalid`, with the nearest argument or value.
-pub fn parse<T: DeserializeOwned + JsonSchema>(arguments: Json) -> Result<T> {
-    let (_, schema) = input::<T>();
-    let properties = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+pub fn parse<T: DeserializeOwned>(arguments: Json, schema: &Json) -> Result<T> {
+    let none = Json::new();
+    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
     for (name, value) in &arguments {
-        let Some(property) = properties.get(name) else { return Err(unknown(name, &properties)) };
+        let Some(property) = properties.get(name) else { return Err(unknown(name, properties)) };
         check(name, value, property)?;
     }
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -309,7 +309,7 @@ mod tests {
     fn wrong_arguments_are_named() {
         let refusal = |arguments: Value| {
             let Value::Object(arguments) = arguments else { panic!("no object") };
-            let error = parse::<Example>(arguments).unwrap_err();
+            let error = parse::<Example>(arguments, &input::<Example>().1).unwrap_err();
             format!("{error} | {}", error.hint_text().unwrap_or_default())
         };
         assert_eq!(refusal(json!({"contaner": "x"})), "unknown argument \"contaner\" | did you mean \"container\"?");
@@ -331,6 +331,6 @@ mod tests {
     #[test]
     fn null_is_nothing() {
         let arguments = json!({"container": "x", "limit": null}).as_object().cloned().unwrap();
-        assert!(parse::<Example>(arguments).unwrap().limit.is_none());
+        assert!(parse::<Example>(arguments, &input::<Example>().1).unwrap().limit.is_none());
     }
 }
