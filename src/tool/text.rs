@@ -24,11 +24,9 @@ pub fn render(fields: &Json, summary: &str) -> String {
 }
 
 fn line(text: &mut String, name: &str, value: &Value) {
-    if !value.is_null() {
-        text.push_str(name);
-        text.push_str(": ");
-        text.push_str(&cell(value));
-        text.push('\n');
+    let shown = cell(value);
+    if !shown.is_empty() {
+        text.extend([name, ": ", &shown, "\n"]);
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::view::short_id;
 use crate::{
     error::Result,
-    tool::{Object, Plan, Summary, text::count},
+    tool::{Object, Plan, Summary},
 };
 
 /// What happened, object by object; one failure does not stop the rest.
@@ -74,7 +74,7 @@ impl Summary for Outcomes {
         let done = self.results.iter().filter(|outcome| outcome.error.is_none()).count();
         match self.results.len() - done {
             0 => format!("{done} {}", self.verb),
-            failed => format!("{done} {}, {} failed", self.verb, count(failed, "other")),
+            failed => format!("{done} {}, {failed} failed", self.verb),
         }
     }
 }
