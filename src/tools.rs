@@ -6,6 +6,7 @@ pub mod images;
 pub mod networks;
 mod outcome;
 mod prune;
+mod pull;
 pub mod system;
 mod time;
 mod view;

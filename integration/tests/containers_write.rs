@@ -309,6 +309,14 @@ async fn images_are_pulled_when_that_is_asked_for() {
         let error = rig.call("create_container", json!({"image": unknown, "name": name})).await.error();
         assert!(error["message"].as_str().unwrap().contains("cannot pull"), "{error}");
         assert!(!exists(link, &name).await);
+
+        // Nobody listens there.
+        let deaf = json!({"image": "127.0.0.1:9/lab/base:1", "name": name});
+        let error = rig.call("create_container", deaf).await.error().to_string();
+        assert!(
+            error.contains("cannot reach registry") && !error.contains("http") && !error.contains("dial"),
+            "{error}"
+        );
     }
 }
 

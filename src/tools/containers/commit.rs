@@ -6,7 +6,7 @@ use bollard::{models::ContainerConfig, query_parameters::CommitContainerOptionsB
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{body::arguments, pull};
+use super::body::arguments;
 use crate::{
     docker::{
         Docker,
@@ -14,7 +14,7 @@ use crate::{
     },
     error::{Error, Result},
     tool::{Access, Call, Permission, Plan, Summary, Tool},
-    tools::view::short_id,
+    tools::{pull::reference::Reference, view::short_id},
 };
 
 /// How long the copy of a large container may take.
@@ -85,7 +85,8 @@ impl Tool for CommitContainer {
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Committed> {
         let container = plan.object()?;
-        let (repository, tag) = pull::split(&self.image);
+        let Reference { repository, tag, .. } = Reference::of(&self.image);
+        let tag = tag.unwrap_or("latest");
         let options = CommitContainerOptionsBuilder::new()
             .container(&container.id)
             .repo(repository)

@@ -1,16 +1,16 @@
 //! The image of a new container: is it there, and if not, its pull.
 
-use bollard::query_parameters::CreateImageOptionsBuilder;
-use futures_util::TryStreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     docker::{Docker, names},
     error::{Error, Kind, Result},
-    redact,
-    tool::{Call, Object, Progress},
-    tools::view::text,
+    tool::{Call, Object},
+    tools::{
+        pull::{self, reference::Reference},
+        view::text,
+    },
 };
 
 /// When the image is pulled first.
@@ -44,26 +44,15 @@ pub(super) async fn look(
     }
 }
 
-/// Pulls an image; an error in the middle of the stream is an error.
-pub(super) async fn pull(docker: &Docker, reference: &str, platform: Option<&str>, call: &Call) -> Result<()> {
-    let (name, tag) = split(reference);
-    let mut options = CreateImageOptionsBuilder::new().from_image(name).tag(tag);
-    if let Some(platform) = platform {
-        options = options.platform(platform);
-    }
-    let typed = docker.typed().await?;
-    let mut steps = typed.create_image(Some(options.build()), None, None);
-    while let Some(step) = steps.try_next().await.map_err(|error| {
-        let error = Error::from(error);
+/// Pulls the image of a new container; a failure says that it was the pull.
+pub(super) async fn pull(docker: &Docker, image: &str, platform: Option<&str>, call: &Call) -> Result<()> {
+    let pulled = pull::pull(docker, Reference::of(image).of_one(), platform, call).await;
+    pulled.map(drop).map_err(|error| {
         let hint = error.hint_text().unwrap_or("is the name right, and does the registry let this host in?").to_owned();
-        Error::new(error.kind(), format!("cannot pull {}: {}", names::quote(reference), error.message()))
+        Error::new(error.kind(), format!("cannot pull {}: {}", names::quote(image), error.message()))
             .hint(hint)
             .detail(error.detail_text().unwrap_or_default())
-    })? {
-        let message = [step.id, step.status].into_iter().flatten().map(|part| redact::plain(&part)).collect::<Vec<_>>();
-        call.progress(Progress { message: message.join(" "), ..Progress::default() });
-    }
-    Ok(())
+    })
 }
 
 /// Whether an image that is there is one for the platform `os[/architecture[/variant]]`.
@@ -73,17 +62,6 @@ fn fits(image: &Object, platform: &str) -> bool {
         let (wanted, is) = (wanted.next(), text(&image.facts, field));
         wanted.is_none_or(|wanted| is.eq_ignore_ascii_case(wanted) || (field == "Variant" && is.is_empty()))
     })
-}
-
-/// The name, and the tag or digest; without one the engine would pull every tag.
-pub(super) fn split(reference: &str) -> (&str, &str) {
-    if let Some((name, digest)) = reference.split_once('@') {
-        return (name, digest);
-    }
-    match reference.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, tag),
-        _ => (reference, "latest"),
-    }
 }
 
 /// Whether it can only be an id, which no registry knows.
@@ -96,20 +74,6 @@ fn is_id(reference: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pull_names_one_tag() {
-        let digest = format!("a/b@sha256:{}", "a".repeat(64));
-        for (reference, name, tag) in [
-            ("nginx", "nginx", "latest"),
-            ("nginx:1.27", "nginx", "1.27"),
-            ("127.0.0.1:5000/lab/base", "127.0.0.1:5000/lab/base", "latest"),
-            ("127.0.0.1:5000/lab/base:1", "127.0.0.1:5000/lab/base", "1"),
-            (&digest, "a/b", &digest[4..]),
-        ] {
-            assert_eq!(split(reference), (name, tag), "{reference}");
-        }
-    }
 
     #[test]
     fn ids_are_not_pulled() {

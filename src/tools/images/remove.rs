@@ -4,7 +4,7 @@ use bollard::query_parameters::RemoveImageOptionsBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PERMISSION, reference::Reference};
+use super::PERMISSION;
 use crate::{
     docker::{
         Docker,
@@ -12,7 +12,10 @@ use crate::{
     },
     error::{Error, Kind, Result},
     tool::{Access, Call, Object, Plan, Summary, Tool, text::count},
-    tools::view::{short_id, texts},
+    tools::{
+        pull::reference::Reference,
+        view::{short_id, texts},
+    },
 };
 
 /// Removes images.

@@ -6,13 +6,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{reference::Reference, unreached};
 use crate::{
     docker::{Docker, Filters, Target},
     error::{Error, Kind, Result},
     redact,
     tool::{Access, Call, Plan, Summary, Tool, text::count},
-    tools::view::{filter, text},
+    tools::{
+        pull::{reference::Reference, unreached},
+        view::{filter, text},
+    },
 };
 
 /// How long the daemon may take to ask the internet.

@@ -4,12 +4,12 @@ use bollard::query_parameters::TagImageOptionsBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PERMISSION, reference::Reference};
+use super::PERMISSION;
 use crate::{
     docker::{Docker, names},
     error::{Error, Kind, Result},
     tool::{Access, Call, Plan, Summary, Tool},
-    tools::view::short_id,
+    tools::{pull::reference::Reference, view::short_id},
 };
 
 /// Gives an image another name (tag). A name that another image has moves to this one.

@@ -1,17 +1,19 @@
 //! References to images, taken apart after their grammar was checked.
 
+use std::fmt;
+
 /// `[registry[:port]/]path[:tag][@digest]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reference<'a> {
+pub(crate) struct Reference<'a> {
     /// Registry and path.
-    pub(super) repository: &'a str,
-    pub(super) tag: Option<&'a str>,
-    pub(super) digest: Option<&'a str>,
+    pub(crate) repository: &'a str,
+    pub(crate) tag: Option<&'a str>,
+    pub(crate) digest: Option<&'a str>,
 }
 
 impl<'a> Reference<'a> {
     /// Takes a reference apart that [`crate::docker::names::image`] let through.
-    pub(super) fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
             None => (text, None),
@@ -24,8 +26,16 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// With what it leaves out, so that it stands for one image.
+    ///
+    /// Without a tag the engine would pull every one; beside a digest it ignores the tag.
+    pub(crate) fn of_one(self) -> Self {
+        let tag = if self.digest.is_some() { None } else { self.tag.or(Some("latest")) };
+        Self { tag, ..self }
+    }
+
     /// The registry that it names, or Docker Hub.
-    pub(super) fn registry(self) -> &'a str {
+    pub(crate) fn registry(self) -> &'a str {
         match self.repository.split_once('/') {
             Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
             _ => "docker.io",
@@ -33,7 +43,7 @@ impl<'a> Reference<'a> {
     }
 
     /// One form for all that mean the same: registry and tag written out, a digest instead of a tag.
-    pub(super) fn canonical(self) -> String {
+    pub(crate) fn canonical(self) -> String {
         let path = match self.repository.split_once('/') {
             Some((first, rest)) if first == self.registry() => rest,
             // The old name of Docker Hub.
@@ -52,9 +62,31 @@ impl<'a> Reference<'a> {
     }
 }
 
+impl fmt::Display for Reference<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.repository)?;
+        self.tag.map_or(Ok(()), |tag| write!(formatter, ":{tag}"))?;
+        self.digest.map_or(Ok(()), |digest| write!(formatter, "@{digest}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_image_has_a_tag_or_a_digest() {
+        for (text, one) in [
+            ("nginx", "nginx:latest"),
+            ("nginx:1.27", "nginx:1.27"),
+            ("127.0.0.1:5000/a", "127.0.0.1:5000/a:latest"),
+            ("127.0.0.1:5000/a:1", "127.0.0.1:5000/a:1"),
+            ("a/b:1@sha256:00", "a/b@sha256:00"),
+        ] {
+            let reference = Reference::of(text);
+            assert_eq!((reference.to_string().as_str(), reference.of_one().to_string().as_str()), (text, one));
+        }
+    }
 
     #[test]
     fn a_port_is_no_tag() {
