@@ -1,6 +1,7 @@
 //! The tools, one file for each domain; each file opens with its slice.
 
 pub mod containers;
+mod detail;
 pub mod hosts;
 pub mod images;
 pub mod networks;

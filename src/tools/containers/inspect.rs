@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use crate::{
     docker::Docker,
     error::Result,
-    redact,
-    tool::{Access, Call, Json, Plan, Summary, Tool},
-    tools::view::{short_id, text},
+    tool::{Access, Call, Json, Plan, Tool},
+    tools::{
+        detail::Inspected,
+        view::{cleaned, text},
+    },
 };
 
 /// Shows one container: what it runs, its state, network, mounts, limits, health.
@@ -43,20 +45,6 @@ enum Section {
     All,
 }
 
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Inspected {
-    name: String,
-    id: String,
-    #[serde(flatten)]
-    sections: Json,
-}
-
-impl Summary for Inspected {
-    fn summary(&self) -> String {
-        format!("container \"{}\" ({})", self.name, self.id)
-    }
-}
-
 impl Tool for InspectContainer {
     const NAME: &'static str = "inspect_container";
     const ACCESS: Access = Access::READ;
@@ -69,8 +57,7 @@ impl Tool for InspectContainer {
 
     async fn call(self, _: &Docker, plan: Plan, _: &Call) -> Result<Inspected> {
         let object = plan.object()?;
-        let mut facts = object.facts.clone();
-        redact::environments(&mut facts);
+        let facts = cleaned(&object.facts);
         let mut sections = Json::new();
         if self.raw {
             sections.insert("raw".into(), facts);
@@ -86,7 +73,7 @@ impl Tool for InspectContainer {
                 }
             }
         }
-        Ok(Inspected { name: object.name.clone(), id: short_id(&object.id), sections })
+        Ok(Inspected::of(object, sections))
     }
 }
 
@@ -168,7 +155,7 @@ fn command(facts: &Value) -> Value {
 fn names_of_variables(facts: &Value) -> Value {
     let variables = facts.pointer("/Config/Env").and_then(Value::as_array).into_iter().flatten();
     let names = variables.filter_map(Value::as_str).map(|text| text.split('=').next().unwrap_or(text));
-    names.map(|name| redact::plain(name).into()).collect::<Vec<Value>>().into()
+    names.map(Value::from).collect::<Vec<Value>>().into()
 }
 
 fn networks(facts: &Value) -> Value {
@@ -210,7 +197,7 @@ fn mounts(facts: &Value) -> Value {
         .into()
 }
 
-/// The last probe's output is text out of the container: stripped, and cut after 300 characters.
+/// The last probe's output is cut after 300 characters.
 fn health(facts: &Value) -> Value {
     let Some(health) = facts.pointer("/State/Health") else { return Value::Null };
     let last = health.pointer("/Log").and_then(Value::as_array).and_then(|log| log.last());
@@ -218,7 +205,7 @@ fn health(facts: &Value) -> Value {
         "status": health.get("Status"), "failing_streak": health.get("FailingStreak"),
         "test": facts.pointer("/Config/Healthcheck/Test"),
         "last_exit_code": last.and_then(|probe| probe.get("ExitCode")),
-        "last_output": last.map(|probe| redact::plain(text(probe, "Output")).chars().take(300).collect::<String>()),
+        "last_output": last.map(|probe| text(probe, "Output").chars().take(300).collect::<String>()),
     }))
 }
 
@@ -240,4 +227,25 @@ fn compact(document: Value) -> Value {
 /// Zero says something there.
 fn is_exit_code(name: &str) -> bool {
     name.ends_with("exit_code") || name == "ExitCode"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_section_shows_what_is_not_text() {
+        let foreign = "\u{1b}[31mred\u{202e}";
+        let facts = cleaned(&json!({
+            "Config": {"Image": foreign, "Cmd": [foreign], "Labels": {foreign: foreign}, "Env": ["A=hunter2"]},
+            "State": {"Status": "exited", "Error": foreign, "Health": {"Log": [{"Output": foreign}]}},
+            "Mounts": [{"Source": foreign, "Destination": foreign}],
+        }));
+        for section in [Section::Summary].into_iter().chain(Section::All.parts()) {
+            let view = section.view(&facts).to_string();
+            assert!(!view.contains("\\u001b") && !view.contains('\u{202e}') && !view.contains("hunter2"), "{view}");
+        }
+        assert_eq!(Section::Config.view(&facts)["labels"], json!({"red": "red"}));
+        assert_eq!(Section::Health.view(&facts)["last_output"], "red");
+    }
 }

@@ -8,8 +8,11 @@ use super::history::masked;
 use crate::{
     docker::Docker,
     error::Result,
-    tool::{Access, Call, Json, Plan, Summary, Tool},
-    tools::view::{bytes, cleaned, short_id, text, texts, time},
+    tool::{Access, Call, Json, Plan, Tool},
+    tools::{
+        detail::Inspected,
+        view::{bytes, cleaned, text, texts, time},
+    },
 };
 
 /// Shows one image: platform, size, command, ports, volumes, user, labels, layers.
@@ -39,20 +42,6 @@ enum Section {
     All,
 }
 
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Inspected {
-    name: String,
-    id: String,
-    #[serde(flatten)]
-    sections: Json,
-}
-
-impl Summary for Inspected {
-    fn summary(&self) -> String {
-        format!("image \"{}\" ({})", self.name, self.id)
-    }
-}
-
 impl Tool for InspectImage {
     const NAME: &'static str = "inspect_image";
     const ACCESS: Access = Access::READ;
@@ -77,7 +66,7 @@ impl Tool for InspectImage {
                 sections.insert("layers".into(), layers(&facts).into());
             }
         }
-        Ok(Inspected { name: object.name.clone(), id: short_id(&object.id), sections })
+        Ok(Inspected::of(object, sections))
     }
 }
 
