@@ -4,6 +4,7 @@ pub mod containers;
 mod detail;
 pub mod hosts;
 pub mod images;
+mod listing;
 pub mod networks;
 mod outcome;
 mod prune;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::view::short_id;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     tool::{Object, Plan, Summary},
 };
 
@@ -67,6 +67,20 @@ impl Outcomes {
         }));
         Ok(Self { results, verb })
     }
+}
+
+/// Refuses a call on nothing at all; the argument is the plural of what it names.
+///
+/// # Errors
+/// `invalid`, naming the argument.
+pub(crate) fn some(argument: &str, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        let one = argument.trim_end_matches('s');
+        return Err(
+            Error::invalid(format!("argument \"{argument}\" is empty")).hint(format!("name at least one {one}"))
+        );
+    }
+    Ok(())
 }
 
 impl Summary for Outcomes {

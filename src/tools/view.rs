@@ -19,6 +19,16 @@ pub(crate) fn text<'a>(document: &'a Value, field: &str) -> &'a str {
     document.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Whether a field says so.
+pub(crate) fn flag(document: &Value, field: &str) -> bool {
+    document.get(field).and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// The name of a container in the engine's list, without the slash in front; empty where it has none.
+pub(crate) fn container_name(row: &Value) -> &str {
+    row.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default().trim_start_matches('/')
+}
+
 /// The first twelve digits of an id, without the algorithm in front.
 pub(crate) fn short_id(id: &str) -> String {
     id.rsplit(':').next().unwrap_or(id).chars().take(12).collect()

@@ -13,7 +13,10 @@ use crate::{
     docker::{Docker, guard::is_mild_signal},
     error::{Error, Result},
     tool::{Access, Call, Effect, Object, Permission, Plan, Tool},
-    tools::outcome::Outcomes,
+    tools::{
+        outcome::{self, Outcomes},
+        view::{flag, text as field},
+    },
 };
 
 const LIFECYCLE: &[Permission] = &[Permission::Lifecycle];
@@ -243,9 +246,7 @@ impl Tool for KillContainer {
 
 /// The plan of a call that names containers and nothing else.
 pub(super) async fn named(access: Access, reading: &Docker, containers: &[String]) -> Result<Plan> {
-    if containers.is_empty() {
-        return Err(Error::invalid("argument \"containers\" is empty").hint("name at least one container"));
-    }
+    outcome::some("containers", containers)?;
     Plan::declared(access).resolve(containers, |name| reading.container("containers", name)).await
 }
 
@@ -267,8 +268,8 @@ fn graceful(grace: Option<u32>, containers: usize) -> Duration {
 async fn last_state(docker: &Docker, container: &Object) -> String {
     let state = container.fact("/State").cloned().unwrap_or_default();
     let exit = state.get("ExitCode").and_then(Value::as_i64).unwrap_or_default();
-    let mut text = format!("before: {}, exit code {exit}", crate::tools::view::text(&state, "Status"));
-    if state.get("OOMKilled").and_then(Value::as_bool).unwrap_or_default() {
+    let mut text = format!("before: {}, exit code {exit}", field(&state, "Status"));
+    if flag(&state, "OOMKilled") {
         text.push_str(", killed for lack of memory");
     }
     if let Ok(lines) = super::logs::last_lines(docker, container, 5).await

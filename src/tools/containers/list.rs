@@ -10,10 +10,13 @@ use crate::{
     redact,
     tool::{
         Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page, paged},
+        page::{Cursor, Page},
         text::count,
     },
-    tools::view::{bytes, short_id, text},
+    tools::{
+        listing,
+        view::{bytes, container_name, short_id, text},
+    },
 };
 
 /// Lists containers: name, image, state, status with health and age, published ports.
@@ -127,12 +130,8 @@ impl FleetTool for ListContainers {
     type Output = Containers;
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        let labels = self
-            .label
-            .iter()
-            .cloned()
-            .chain(self.project.iter().map(|project| format!("com.docker.compose.project={project}")))
-            .chain(self.managed_only.then(|| "quaymaster.managed=true".to_owned()));
+        let project = self.project.as_ref().map(|project| format!("com.docker.compose.project={project}"));
+        let labels = listing::labels(&self.label, self.managed_only).chain(project.as_deref());
         let filters = Filters::default()
             .with("status", self.status.map(word))
             .with("name", &self.name)
@@ -151,10 +150,7 @@ impl FleetTool for ListContainers {
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Containers> {
-        let hosts = HostStatus::of(&answers);
-        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
-        rows.sort_by_cached_key(Row::key);
-        let (containers, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        let (containers, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
         Ok(Containers { containers, hosts, page })
     }
 }
@@ -167,10 +163,9 @@ impl Row {
 
 fn row(host: &str, container: &Value) -> Row {
     let label = |name: &str| container.get("Labels").and_then(|labels| labels.get(name)).and_then(Value::as_str);
-    let name = container.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default();
     Row {
         host: host.to_owned(),
-        name: name.trim_start_matches('/').to_owned(),
+        name: container_name(container).to_owned(),
         id: short_id(text(container, "Id")),
         image: image(text(container, "Image")),
         state: text(container, "State").to_owned(),

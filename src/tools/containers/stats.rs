@@ -12,7 +12,7 @@ use crate::{
     docker::{Docker, Target, names},
     error::{Kind, Result},
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, page::LONGEST_ANSWER, text::count},
-    tools::view::{bytes, fit, short_id, text},
+    tools::view::{bytes, container_name, fit, short_id, text},
 };
 
 /// How many containers of a host are asked at once.
@@ -205,12 +205,7 @@ async fn running(docker: &Docker) -> Result<Vec<Container>> {
     let listed = docker.json(Target::new("/containers/json")).await?;
     let containers = listed.as_array().into_iter().flatten().map(|container| Container {
         id: text(container, "Id").to_owned(),
-        name: container
-            .pointer("/Names/0")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .trim_start_matches('/')
-            .to_owned(),
+        name: container_name(container).to_owned(),
     });
     Ok(containers.collect())
 }

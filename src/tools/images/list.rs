@@ -11,10 +11,13 @@ use crate::{
     error::Result,
     tool::{
         Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page, paged},
+        page::{Cursor, Page},
         text::count,
     },
-    tools::view::{bytes, filter, short_id, text, texts, timestamp},
+    tools::{
+        listing,
+        view::{bytes, filter, short_id, text, texts, timestamp},
+    },
 };
 
 /// Lists images: references, id, size, when they were made. All filters must match.
@@ -97,10 +100,7 @@ impl FleetTool for ListImages {
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
-        let hosts = HostStatus::of(&answers);
-        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
-        rows.sort_by_cached_key(Row::key);
-        let (images, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        let (images, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
         Ok(Listed { images, hosts, page })
     }
 }

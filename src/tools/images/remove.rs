@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Kind, Result},
     tool::{Access, Call, Object, Plan, Summary, Tool, text::count},
     tools::{
+        outcome,
         pull::reference::Reference,
         view::{short_id, texts},
     },
@@ -74,9 +75,7 @@ impl Tool for RemoveImage {
 
     /// Not [`Plan::resolve`], which takes two names of one image for the same object.
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        if self.images.is_empty() {
-            return Err(Error::invalid("argument \"images\" is empty").hint("name at least one image"));
-        }
+        outcome::some("images", &self.images)?;
         let mut plan = Plan::declared(Self::ACCESS);
         let mut targets = Vec::new();
         for name in &self.images {

@@ -13,7 +13,7 @@ use crate::{
     tool::{Access, Call, Plan, Summary, Tool, text::count},
     tools::{
         pull::{reference::Reference, unreached},
-        view::{filter, text},
+        view::{filter, flag, text},
     },
 };
 
@@ -93,7 +93,7 @@ fn row(image: &Value) -> Row {
     Row {
         name: redact::plain(text(image, "name")),
         stars: image.get("star_count").and_then(Value::as_u64).unwrap_or_default(),
-        official: image.get("is_official").and_then(Value::as_bool).unwrap_or_default(),
+        official: flag(image, "is_official"),
         description: redact::plain(text(image, "description")).chars().take(LONGEST).collect(),
     }
 }

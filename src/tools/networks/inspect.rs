@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     redact,
     tool::{Access, Call, Plan, Summary, Tool, text::count},
-    tools::view::{items, map, short_id, text, time},
+    tools::view::{flag, items, map, short_id, text, time},
 };
 
 /// How many members an answer shows.
@@ -118,7 +118,6 @@ impl Tool for InspectNetwork {
 
 fn view(facts: &Value) -> Inspected {
     let plain = |document: &Value, field: &str| redact::plain(text(document, field));
-    let is = |field: &str| facts.get(field).and_then(Value::as_bool).unwrap_or_default();
     let fields = |field: &str| facts.get(field).and_then(Value::as_object).into_iter().flatten();
     let properties = [
         ("Internal", "internal"),
@@ -146,7 +145,7 @@ fn view(facts: &Value) -> Inspected {
         driver: plain(facts, "Driver"),
         scope: plain(facts, "Scope"),
         created: time(text(facts, "Created")),
-        properties: properties.into_iter().filter(|(field, _)| is(field)).map(|(_, word)| word).collect(),
+        properties: properties.into_iter().filter(|(field, _)| flag(facts, field)).map(|(_, word)| word).collect(),
         subnets: ranges
             .map(|range| Pool {
                 subnet: plain(range, "Subnet"),

@@ -11,10 +11,13 @@ use crate::{
     redact,
     tool::{
         Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page, paged},
+        page::{Cursor, Page},
         text::count,
     },
-    tools::view::{filter, map, short_id, text},
+    tools::{
+        listing,
+        view::{filter, flag, map, short_id, text},
+    },
 };
 
 /// Lists networks: name, id, driver, scope, subnets. All filters must match.
@@ -84,9 +87,9 @@ impl FleetTool for ListNetworks {
     }
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        let labels =
-            self.label.iter().map(String::as_str).chain(self.managed_only.then_some("quaymaster.managed=true"));
-        let filters = Filters::default().with("driver", &self.driver).with("label", labels);
+        let filters = Filters::default()
+            .with("driver", &self.driver)
+            .with("label", listing::labels(&self.label, self.managed_only));
         let listed = docker.json(Target::new("/networks").filters(&filters)).await?;
         // The engine takes its `name` filter for a regular expression.
         let wanted =
@@ -95,10 +98,7 @@ impl FleetTool for ListNetworks {
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
-        let hosts = HostStatus::of(&answers);
-        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
-        rows.sort_by_cached_key(Row::key);
-        let (networks, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        let (networks, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
         Ok(Listed { networks, hosts, page })
     }
 }
@@ -116,7 +116,7 @@ fn row(host: &str, network: &Value) -> Row {
         id: short_id(text(network, "Id")),
         driver: text(network, "Driver").to_owned(),
         scope: text(network, "Scope").to_owned(),
-        internal: network.get("Internal").and_then(Value::as_bool).unwrap_or_default(),
+        internal: flag(network, "Internal"),
         subnets: subnets(network),
         project: map(network, "Labels").remove("com.docker.compose.project"),
     }

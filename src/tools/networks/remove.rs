@@ -16,10 +16,10 @@ use crate::{
     error::{Error, Result},
     tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
     tools::{
-        outcome::Outcomes,
+        outcome::{self, Outcomes},
         prune::{self, Facts, Pruned},
         time::moment,
-        view::{filter, text},
+        view::{filter, flag, text},
     },
 };
 
@@ -43,9 +43,7 @@ impl Tool for RemoveNetwork {
     type Output = Outcomes;
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        if self.networks.is_empty() {
-            return Err(Error::invalid("argument \"networks\" is empty").hint("name at least one network"));
-        }
+        outcome::some("networks", &self.networks)?;
         Plan::declared(Self::ACCESS).resolve(&self.networks, |name| reading.network("networks", name)).await
     }
 
@@ -143,7 +141,6 @@ fn used(containers: &Value) -> HashSet<&str> {
 
 fn is_candidate(network: &Value, used: &HashSet<&str>, until: Option<Timestamp>) -> bool {
     let (id, name) = (text(network, "Id"), text(network, "Name"));
-    let is = |field: &str| network.get(field).and_then(Value::as_bool).unwrap_or_default();
     let old_enough = until.is_none_or(|until| {
         // What has no time of its making is not old.
         text(network, "Created").parse::<Timestamp>().is_ok_and(|created| created < until)
@@ -151,7 +148,10 @@ fn is_candidate(network: &Value, used: &HashSet<&str>, until: Option<Timestamp>)
     // A container may name its network by the beginning of the id.
     let is_used = used.contains(name) || used.iter().any(|known| known.len() >= 12 && id.starts_with(known));
     // A service or a plan for networks of other hosts may need these, which no container shows.
-    let kept = PREDEFINED.contains(&name) || text(network, "Scope") != "local" || is("Ingress") || is("ConfigOnly");
+    let kept = PREDEFINED.contains(&name)
+        || text(network, "Scope") != "local"
+        || flag(network, "Ingress")
+        || flag(network, "ConfigOnly");
     old_enough && !is_used && !kept
 }
 

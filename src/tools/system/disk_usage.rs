@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     redact,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, text::count},
-    tools::view::{bytes, clipped, fit, short_id, text},
+    tools::view::{bytes, clipped, fit, flag, short_id, text},
 };
 
 /// The daemon walks every layer and volume for it.
@@ -286,7 +286,6 @@ impl OfKind {
 
 impl Item {
     fn of(kind: Kind, item: &Value) -> Self {
-        let flag = |field: &str| item.get(field).and_then(Value::as_bool).unwrap_or_default();
         let first = |field: &str| item.get(field).and_then(|names| names.get(0)).and_then(Value::as_str);
         let (name, size, in_use, note) = match kind {
             Kind::Images => {
@@ -319,7 +318,7 @@ impl Item {
             Kind::BuildCache => (
                 format!("{} {}", short_id(text(item, "ID")), text(item, "Description")),
                 number(item, "Size"),
-                flag("InUse"),
+                flag(item, "InUse"),
                 format!("{}, last used {}", text(item, "Type"), text(item, "LastUsedAt")),
             ),
         };
@@ -327,7 +326,7 @@ impl Item {
             name: clipped(redact::plain(&name).trim(), LONGEST_NAME),
             size: size.unwrap_or_default(),
             in_use,
-            shared: kind == Kind::BuildCache && flag("Shared"),
+            shared: kind == Kind::BuildCache && flag(item, "Shared"),
             note: clipped(&redact::plain(&note), LONGEST_NAME),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     redact,
     tool::{Access, Call, Plan, Summary, Tool, text::count},
-    tools::view::{items, map, short_id, text, time},
+    tools::view::{container_name, items, map, short_id, text, time},
 };
 
 /// How many users an answer shows.
@@ -114,9 +114,8 @@ fn view(facts: &Value, containers: &Value) -> Inspected {
 }
 
 fn user(container: &Value, mount: &Value) -> User {
-    let name = container.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default();
     User {
-        container: redact::plain(name.trim_start_matches('/')),
+        container: redact::plain(container_name(container)),
         id: short_id(text(container, "Id")),
         state: text(container, "State").to_owned(),
         destination: redact::plain(text(mount, "Destination")),

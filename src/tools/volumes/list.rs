@@ -8,12 +8,16 @@ use super::is_anonymous;
 use crate::{
     docker::{Docker, Filters, Target},
     error::Result,
+    redact,
     tool::{
         Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page, paged},
+        page::{Cursor, Page},
         text::count,
     },
-    tools::view::{filter, items, map, text, time},
+    tools::{
+        listing,
+        view::{filter, items, map, text, time},
+    },
 };
 
 /// Lists volumes: name, driver, when they were made. All filters must match.
@@ -85,11 +89,9 @@ impl FleetTool for ListVolumes {
     }
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        let labels =
-            self.label.iter().map(String::as_str).chain(self.managed_only.then_some("quaymaster.managed=true"));
         let filters = Filters::default()
             .with("driver", &self.driver)
-            .with("label", labels)
+            .with("label", listing::labels(&self.label, self.managed_only))
             .with("dangling", self.dangling.map(|dangling| dangling.to_string()));
         let listed = docker.json(Target::new("/volumes").filters(&filters)).await?;
         // The engine takes its `name` filter for a regular expression.
@@ -99,10 +101,7 @@ impl FleetTool for ListVolumes {
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
-        let hosts = HostStatus::of(&answers);
-        let mut rows: Vec<Row> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
-        rows.sort_by_cached_key(Row::key);
-        let (volumes, page) = paged(rows, Row::key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        let (volumes, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
         Ok(Listed { volumes, hosts, page })
     }
 }
@@ -116,7 +115,7 @@ impl Row {
 fn row(host: &str, volume: &Value) -> Row {
     Row {
         host: host.to_owned(),
-        name: crate::redact::plain(text(volume, "Name")),
+        name: redact::plain(text(volume, "Name")),
         driver: text(volume, "Driver").to_owned(),
         created: time(text(volume, "CreatedAt")),
         anonymous: is_anonymous(volume),

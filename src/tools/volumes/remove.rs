@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
     tools::{
-        outcome::Outcomes,
+        outcome::{self, Outcomes},
         prune::{self, Facts, Pruned},
         view::{filter, items, text},
     },
@@ -35,9 +35,7 @@ impl Tool for RemoveVolume {
     type Output = Outcomes;
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        if self.volumes.is_empty() {
-            return Err(Error::invalid("argument \"volumes\" is empty").hint("name at least one volume"));
-        }
+        outcome::some("volumes", &self.volumes)?;
         Plan::declared(Self::ACCESS).resolve(&self.volumes, |name| reading.volume("volumes", name)).await
     }
 
