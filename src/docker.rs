@@ -164,7 +164,7 @@ impl Docker {
     /// # Errors
     /// Those of connecting.
     pub async fn ping(&self) -> Result<()> {
-        self.json(Target::new("/_ping")).await.map(drop)
+        self.ask(Method::GET, Target::new("/_ping")).await.map(drop)
     }
 
     /// Reads `/info`, and remembers the engine's identity.
@@ -200,7 +200,7 @@ impl Docker {
         self.host.seldom(name, fresh, read).await
     }
 
-    /// Reads a JSON document; an empty or plain-text answer is a JSON string.
+    /// Reads a JSON document; where the engine answers with a list, it is one.
     ///
     /// Join tokens and payloads of configs are dropped from it unless the ceiling grants them.
     ///
@@ -209,6 +209,7 @@ impl Docker {
     pub async fn json(&self, target: Target) -> Result<Value> {
         let (wire, response) = self.ask(Method::GET, target).await?;
         let mut document = document(response).await?;
+        shape(wire, &mut document)?;
         self.withhold(wire, &mut document);
         Ok(document)
     }
@@ -284,6 +285,9 @@ impl Docker {
         if withheld(wire).is_some() {
             return Err(Error::internal("an answer that must be looked through was asked for unseen"));
         }
+        if response.status().is_success() && is_page(&response) {
+            return Err(foreign());
+        }
         Ok(response)
     }
 
@@ -297,7 +301,7 @@ impl Docker {
         let (wire, response) = self.send(request, length, headers).await?;
         let status = response.status();
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            return Ok((wire, response));
+            return if is_page(&response) { Err(foreign()) } else { Ok((wire, response)) };
         }
         let is_json = is_json(&response);
         let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
@@ -360,6 +364,21 @@ impl Docker {
     }
 }
 
+/// Refuses an answer of another kind than the route's: an empty list made of it would be a lie.
+fn shape(wire: Wire, document: &mut Value) -> Result<()> {
+    match (wire.route.lists(), &*document) {
+        (true, Value::Array(_)) | (false, Value::Object(_)) => Ok(()),
+        // Go writes a list that was never made as `null`.
+        (true, Value::Null) => {
+            *document = Value::Array(Vec::new());
+            Ok(())
+        }
+        _ => Err(Error::docker("the daemon's answer is not what was asked for")
+            .hint("ask the person to run \"quaymaster check\"")
+            .detail(sample(document.to_string().as_bytes()))),
+    }
+}
+
 /// What is dropped from an answer, and the permission that keeps it.
 fn withheld(wire: Wire) -> Option<(&'static str, Permission)> {
     match wire.route.template {
@@ -390,12 +409,12 @@ impl Waiting {
     }
 }
 
-/// The JSON of an answer; an empty or plain-text one is a JSON string.
+/// The JSON of an answer.
 async fn document(response: Response<Incoming>) -> Result<Value> {
     let is_json = is_json(&response);
     let bytes = collect(response.into_body(), LARGEST_DOCUMENT).await?;
     if !is_json {
-        return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        return Err(foreign().detail(sample(&bytes)));
     }
     serde_json::from_slice(&bytes).map_err(|error| {
         Error::docker("the daemon's answer is cut off or is not JSON").detail(format!("{error}: {}", sample(&bytes)))
@@ -408,6 +427,19 @@ fn is_json<T>(response: &Response<T>) -> bool {
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.starts_with("application/json"))
+}
+
+/// Whether it is a page for people, as a web server or a proxy in front of an engine sends it.
+fn is_page<T>(response: &Response<T>) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("text/html"))
+}
+
+fn foreign() -> Error {
+    Error::docker("what answers is not a Docker engine").hint("ask the person to run \"quaymaster check\"")
 }
 
 /// Reads a body to its end, but not beyond the limit.
@@ -488,11 +520,15 @@ impl From<bollard::errors::Error> for Error {
             ),
             Bollard::DockerStreamError { error } => daemon_error(500, Some(&error)),
             Bollard::RequestTimeoutError => Self::timeout("the daemon did not answer in time"),
-            other => connect::broken(&other).unwrap_or_else(|| {
-                Self::docker("the daemon's answer is cut off or makes no sense").detail(other.to_string())
-            }),
+            // It passes for what it carries (`transparent`), so its sources begin behind ours.
+            Bollard::IOError { err } => connect::broken(&err).unwrap_or_else(|| senseless(&err)),
+            other => connect::broken(&other).unwrap_or_else(|| senseless(&other)),
         }
     }
+}
+
+fn senseless(error: &dyn std::error::Error) -> Error {
+    Error::docker("the daemon's answer is cut off or makes no sense").detail(error.to_string())
 }
 
 /// Bytes as they come from a daemon.
@@ -524,6 +560,31 @@ mod tests {
         let body = r#"{"message":"registry says \u001b[31mno\u202e\nway"}"#;
         let error = refusal_of_daemon(StatusCode::NOT_FOUND, body.as_bytes(), true);
         assert_eq!(error.message(), "registry says no way");
+    }
+
+    #[test]
+    fn a_list_is_a_list_and_an_object_an_object() {
+        for (target, document, fits) in [
+            ("/containers/json", "[]", true),
+            ("/containers/json", "null", true),
+            ("/containers/json", "{}", false),
+            ("/networks", "{}", false),
+            ("/networks/x", "{}", true),
+            ("/volumes", "{}", true),
+            ("/info", "null", false),
+            ("/info", "[]", false),
+        ] {
+            let mut document = serde_json::from_str(document).unwrap();
+            assert_eq!(shape(wire(target), &mut document).is_ok(), fits, "{target} {document}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_ours_comes_back_through_bollard() {
+        let ours = Error::denied("the guard refused it").hint("report it");
+        let carried = bollard::errors::Error::IOError { err: io::Error::other(ours) };
+        let error = Error::from(carried);
+        assert_eq!((error.kind(), error.hint_text()), (Kind::Denied, Some("report it")));
     }
 
     #[test]

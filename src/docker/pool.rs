@@ -312,11 +312,11 @@ pub(crate) fn failure(error: &hyper::Error, when: &str) -> Error {
         return cause;
     }
     let class = if error.is_parse() || error.is_parse_status() {
-        "what answers does not speak HTTP"
+        "what answers does not speak HTTP".to_owned()
     } else {
-        "the connection was closed"
+        format!("the connection was closed {when}")
     };
     let text = std::iter::successors(std::error::Error::source(error), |cause| cause.source())
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-    Error::unreachable(format!("the daemon cannot be reached: {class} {when}")).hint(ASK_CHECK).detail(text)
+    Error::unreachable(format!("the daemon cannot be reached: {class}")).hint(ASK_CHECK).detail(text)
 }

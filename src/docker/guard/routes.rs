@@ -24,6 +24,30 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether the engine answers with a list, and not with an object.
+    #[must_use]
+    pub fn lists(&self) -> bool {
+        self.method == Method::GET.as_str()
+            && matches!(
+                self.template,
+                "/containers/json"
+                    | "/containers/{id}/changes"
+                    | "/containers/{id}/checkpoints"
+                    | "/images/json"
+                    | "/images/search"
+                    | "/images/{name}/history"
+                    | "/images/{name}/attestations"
+                    | "/networks"
+                    | "/nodes"
+                    | "/services"
+                    | "/tasks"
+                    | "/secrets"
+                    | "/configs"
+                    | "/plugins"
+                    | "/plugins/privileges"
+            )
+    }
+
     pub(super) fn matches(&self, method: &Method, segments: &[&str]) -> bool {
         let method_fits =
             method.as_str() == self.method || (method == Method::HEAD && self.method == Method::GET.as_str());
