@@ -166,6 +166,14 @@ impl Error {
         self
     }
 
+    /// Rewrites both texts for the agent: a daemon's words may be in them.
+    #[must_use]
+    pub fn reworded(mut self, reword: impl Fn(&str) -> String) -> Self {
+        self.0.message = reword(&self.0.message);
+        self.0.hint = self.0.hint.as_deref().map(reword);
+        self
+    }
+
     /// The class.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Environment},
     docker::{Docker, Fleet, Host, access::Ceiling, access::Permissions, names::quote},
     error::{Error, Result},
+    redact,
     tool::{Answer, Call, Effect, HostArgument, Json, Plan, Progress},
 };
 use catalogue::{Catalogue, Entry, Run};
@@ -97,7 +98,8 @@ impl Gateway {
     /// [`Failure`], with the host and what to do next.
     pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, Failure> {
         let entry = self.catalogue.find(&request.tool).map_err(Failure::UnknownTool)?;
-        self.dispatch(entry, request).await.map_err(Failure::Tool)
+        let outcome = self.dispatch(entry, request).await;
+        outcome.map(Answer::presentable).map_err(|error| Failure::Tool(error.reworded(redact::plain)))
     }
 
     async fn dispatch(self: &Arc<Self>, entry: Entry, request: Request) -> Result<Answer> {

@@ -67,6 +67,24 @@ fn hide(setting: &mut Value) {
     }
 }
 
+/// Strips every text of an answer, at any depth; most have nothing to strip and stay untouched.
+pub fn texts(document: &mut Value) {
+    match document {
+        Value::String(text) if text.chars().any(|character| is_invisible(character) && character != '\n') => {
+            *text = plain(text);
+        }
+        Value::Array(items) => items.iter_mut().for_each(texts),
+        Value::Object(fields) => {
+            let odd = |name: &String| name.chars().any(is_invisible);
+            if fields.keys().any(odd) {
+                *fields = std::mem::take(fields).into_iter().map(|(name, value)| (plain(&name), value)).collect();
+            }
+            fields.values_mut().for_each(texts);
+        }
+        _ => {}
+    }
+}
+
 /// Strips what is not text: ANSI sequences, control, bidirectional, zero-width and tag characters.
 ///
 /// Tabs stay; a line end stays where it is one.
@@ -135,6 +153,13 @@ mod tests {
         environments(&mut document);
         let text = document.to_string();
         assert!(!text.contains("A=b") && !text.contains("C=d") && text.contains("\"E\""), "{text}");
+    }
+
+    #[test]
+    fn answers_are_stripped_at_any_depth() {
+        let mut document = json!({"a\u{202e}": ["x\u{1b}[31my", {"b": "tab\tand\nline"}], "n": 7});
+        texts(&mut document);
+        assert_eq!(document, json!({"a": ["xy", {"b": "tab\tand\nline"}], "n": 7}));
     }
 
     #[test]

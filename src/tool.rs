@@ -17,6 +17,7 @@ pub use crate::docker::{
 use crate::{
     docker::Docker,
     error::{Error, Result},
+    redact,
 };
 
 /// A JSON object: arguments, schemas, structured answers.
@@ -306,6 +307,23 @@ pub struct Answer {
     pub structured: Option<Json>,
     /// The same as compact text that ends with a one-line summary; or the free text itself.
     pub text: String,
+}
+
+impl Answer {
+    /// What may leave of it: text only, and no more than an answer may have in either channel.
+    ///
+    /// The gateway passes every answer through here, so no tool can forget it.
+    #[must_use]
+    pub fn presentable(self) -> Self {
+        let structured = self.structured.map(|fields| {
+            let mut document = Value::Object(fields);
+            redact::texts(&mut document);
+            let Value::Object(mut fields) = document else { return Json::new() };
+            page::fit(&mut fields);
+            fields
+        });
+        Self { structured, text: page::cut(redact::plain(&self.text)) }
+    }
 }
 
 /// What a tool can answer with.
