@@ -30,18 +30,13 @@ pub use stdio::LONGEST_LINE;
 /// How long what was sent and must not be cut may go on after the client has left.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Speaks MCP on standard input and output until the client leaves or `stop` is cancelled.
+/// Speaks MCP, one JSON-RPC message on each line, over any two streams.
+///
+/// It ends when the client leaves or `stop` is cancelled. The process's own streams belong to the
+/// command line, which hands them down.
 ///
 /// # Errors
 /// `internal` when the protocol's own loop breaks.
-pub async fn stdio(gateway: Arc<Gateway>, stop: CancellationToken) -> Result<()> {
-    serve(gateway, tokio::io::stdin(), tokio::io::stdout(), stop).await
-}
-
-/// Speaks MCP, one JSON-RPC message on each line, over any two streams.
-///
-/// # Errors
-/// As [`stdio`].
 pub async fn serve<R, W>(gateway: Arc<Gateway>, input: R, output: W, stop: CancellationToken) -> Result<()>
 where
     R: tokio::io::AsyncRead + Send + Unpin + 'static,

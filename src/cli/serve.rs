@@ -36,7 +36,7 @@ pub(super) async fn run(gateway: &Arc<Gateway>, screen: &Screen) -> Result<ExitC
         }
         stopping.cancel();
     });
-    mcp::stdio(gateway.clone(), stop).await?;
+    mcp::serve(gateway.clone(), tokio::io::stdin(), tokio::io::stdout(), stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
