@@ -34,6 +34,11 @@ pub(crate) fn short_id(id: &str) -> String {
     id.rsplit(':').next().unwrap_or(id).chars().take(12).collect()
 }
 
+/// A sum that ends at its limit: a daemon's numbers may be anything.
+pub(super) fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
+    numbers.into_iter().fold(0, u64::saturating_add)
+}
+
 /// A size as people read it, in binary units: `512 B`, `1.5 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -93,9 +93,10 @@ impl Tool for CommitContainer {
             .tag(tag)
             .comment(self.message.as_deref().unwrap_or_default())
             .author(self.author.as_deref().unwrap_or_default())
-            .pause(self.pause.unwrap_or(true))
-            .changes(&self.changes.join("\n"))
-            .build();
+            .pause(self.pause.unwrap_or(true));
+        // Engine 20.10 takes an empty list of changes for a Dockerfile without a line, and refuses it.
+        let options = if self.changes.is_empty() { options } else { options.changes(&self.changes.join("\n")) };
+        let options = options.build();
         let made = docker.typed().await?.commit_container(options, ContainerConfig::default()).await?;
         Ok(Committed {
             image: format!("{repository}:{tag}"),

@@ -12,7 +12,7 @@ use crate::{
     docker::{Docker, Target, names},
     error::{Kind, Result},
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, page::LONGEST_ANSWER, text::count},
-    tools::view::{bytes, container_name, fit, short_id, text},
+    tools::view::{bytes, container_name, fit, short_id, sum, text},
 };
 
 /// How many containers of a host are asked at once.
@@ -263,14 +263,14 @@ impl Sample {
         let networks = document.get("networks").and_then(Value::as_object).into_iter().flatten();
         let (mut received, mut sent) = (0_u64, 0_u64);
         for (_, network) in networks {
-            received += network.get("rx_bytes").and_then(Value::as_u64).unwrap_or_default();
-            sent += network.get("tx_bytes").and_then(Value::as_u64).unwrap_or_default();
+            let more = |field: &str| network.get(field).and_then(Value::as_u64).unwrap_or_default();
+            (received, sent) = (sum([received, more("rx_bytes")]), sum([sent, more("tx_bytes")]));
         }
         let block = |operation: &str| -> u64 {
             let entries = document.pointer("/blkio_stats/io_service_bytes_recursive").and_then(Value::as_array);
             let of_operation =
                 entries.into_iter().flatten().filter(|entry| text(entry, "op").eq_ignore_ascii_case(operation));
-            of_operation.filter_map(|entry| entry.get("value").and_then(Value::as_u64)).sum()
+            sum(of_operation.filter_map(|entry| entry.get("value").and_then(Value::as_u64)))
         };
         let (read, written) = (block("read"), block("write"));
         // Cache that the kernel would give back does not count: cgroup v1 and v2 name it differently.
@@ -283,8 +283,8 @@ impl Sample {
         let usage = Usage {
             cpu: 0.0,
             memory: if inactive < used { used - inactive } else { used },
-            network: received + sent,
-            block: read + written,
+            network: sum([received, sent]),
+            block: sum([read, written]),
             pids: number("/pids_stats/current"),
         };
         Some(Self {

@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     redact,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, text::count},
-    tools::view::{bytes, clipped, fit, flag, short_id, text},
+    tools::view::{bytes, clipped, fit, flag, short_id, sum, text},
 };
 
 /// The daemon walks every layer and volume for it.
@@ -191,8 +191,7 @@ impl FleetTool for DiskUsage {
         for part in parts {
             let mut items = Vec::new();
             for of in part.kinds {
-                size += of.size;
-                reclaimable += of.reclaimable;
+                (size, reclaimable) = (sum([size, of.size]), sum([reclaimable, of.reclaimable]));
                 items.extend(
                     of.largest.iter().filter(|item| item.size > 0).map(|item| self.large(&part.host, of.kind, item)),
                 );
@@ -243,18 +242,15 @@ impl OfKind {
         let items: Vec<Item> =
             listed.and_then(Value::as_array).into_iter().flatten().map(|item| Item::of(kind, item)).collect();
         let count = |items: &mut dyn Iterator<Item = &Item>| items.count() as u64;
-        let mut size: u64 = items.iter().filter(|item| !item.shared).map(|item| item.size).sum();
-        let mut reclaimable =
-            items.iter().filter(|item| !item.in_use && !item.shared).map(|item| item.size).sum::<u64>();
+        let own = || items.iter().filter(|item| !item.shared);
+        let mut size = sum(own().map(|item| item.size));
+        let mut reclaimable = sum(own().filter(|item| !item.in_use).map(|item| item.size));
         if kind == Kind::Images && told.is_none() {
             // Layers that several images share are on disk once.
-            let used: u64 = listed
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
+            let images = listed.and_then(Value::as_array).into_iter().flatten();
+            let used = sum(images
                 .filter(|image| number(image, "Containers") != Some(0))
-                .map(|image| size_of_image(image).saturating_sub(number(image, "SharedSize").unwrap_or_default()))
-                .sum();
+                .map(|image| size_of_image(image).saturating_sub(number(image, "SharedSize").unwrap_or_default())));
             size = number(document, "LayersSize").unwrap_or(size);
             reclaimable = size.saturating_sub(used);
         }
