@@ -9,7 +9,11 @@
     reason = "a test that meets what it does not expect is to end there"
 )]
 
+mod bare;
 mod engine;
+#[path = "../../tests/it/hostile.rs"]
+mod hostile;
+mod recorder;
 mod rig;
 
 mod cli;
@@ -17,9 +21,11 @@ mod container_reads;
 mod containers;
 mod containers_exec;
 mod containers_write;
+mod guard;
 mod hosts;
 mod images;
 mod networks;
 mod ssh;
+mod ssh_load;
 mod system;
 mod volumes;

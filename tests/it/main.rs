@@ -8,7 +8,16 @@
     reason = "a test that meets what it does not expect is to end there"
 )]
 
+mod arguments;
+mod catalogue;
 mod cli;
 mod config;
+mod daemon;
 mod docs;
+mod hostile;
+mod layers;
 mod mcp;
+mod rig;
+mod routes;
+mod simulated;
+mod snapshots;

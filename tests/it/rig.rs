@@ -1,0 +1,55 @@
+//! A gateway for a test: any hosts, every toolset, no environment.
+
+use std::{sync::Arc, time::Duration};
+
+use quaymaster::{
+    config::{Config, Environment, Flags},
+    error::Error,
+    gateway::{Failure, Gateway, Request},
+    tool::Answer,
+};
+use serde_json::Value;
+
+/// The configuration of some hosts, as `--host` takes them.
+pub(crate) fn config(hosts: &[String]) -> Config {
+    let flags = Flags { hosts: hosts.to_vec(), toolsets: vec!["all".into()], ..Flags::default() };
+    Config::load(&environment(), &flags).unwrap_or_else(|error| panic!("{error}: {hosts:?}"))
+}
+
+/// Nobody's machine.
+fn environment() -> Environment {
+    Environment { working_directory: "/".into(), home: Some("/nonexistent".into()), ..Environment::default() }
+}
+
+/// Three hosts as the budgets of the tool list assume them; nothing answers there.
+pub(crate) fn three_hosts() -> Config {
+    config(&[
+        "local=unix:///run/docker.sock".to_owned(),
+        "staging=tcp://127.0.0.1:2375".to_owned(),
+        "prod=ssh://ops@prod.example.com(ro)".to_owned(),
+    ])
+}
+
+/// A gateway in front of some hosts.
+pub(crate) fn gateway(hosts: &[String]) -> Arc<Gateway> {
+    Gateway::new(config(hosts), environment()).expect("the gateway")
+}
+
+/// Calls a tool; a call that does not end within `seconds` fails the test.
+pub(crate) async fn call(gateway: &Arc<Gateway>, tool: &str, arguments: Value, seconds: u64) -> Result<Answer, Error> {
+    let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+    let shown = format!("{arguments:?}");
+    let shown: String = shown.chars().take(200).collect();
+    let call = gateway.call(Request::new(tool, arguments));
+    let ended = tokio::time::timeout(Duration::from_secs(seconds), call).await;
+    match ended.unwrap_or_else(|_| panic!("{tool} did not end within {seconds} s: {shown}")) {
+        Err(Failure::UnknownTool(error)) => panic!("{error}"),
+        Err(Failure::Tool(error)) => Err(error),
+        Ok(answer) => Ok(answer),
+    }
+}
+
+/// The structured part of an answer.
+pub(crate) fn fields(answer: &Answer) -> Value {
+    answer.structured.clone().map_or(Value::Null, Value::Object)
+}

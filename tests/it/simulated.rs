@@ -1,0 +1,487 @@
+//! A simulated daemon on a unix socket, for faults that no real engine shows on request.
+//!
+//! It hears every request and acts as its script says. What real engines do is tested on real ones.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use quaymaster::docker::guard::{Class, Wire, classify};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::arguments::World;
+
+/// A request as the daemon heard it.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) method: String,
+    /// Path and query, untouched.
+    pub(crate) target: String,
+    pub(crate) upgrade: bool,
+    /// Which connection, from 0, and which request on it.
+    pub(crate) connection: usize,
+    pub(crate) number: usize,
+}
+
+impl Heard {
+    /// The path without version and query.
+    pub(crate) fn path(&self) -> &str {
+        let path = self.target.split('?').next().unwrap_or_default();
+        match path.strip_prefix("/v1.").and_then(|rest| rest.split_once('/')) {
+            Some((version, _)) => &path["/v1.".len() + version.len()..],
+            None => path,
+        }
+    }
+
+    /// What the guard makes of it.
+    pub(crate) fn wire(&self) -> Wire {
+        classify(&self.method.parse().unwrap(), &self.target.parse().unwrap())
+            .unwrap_or_else(|refusal| panic!("{} {} left although {refusal:?}", self.method, self.target))
+    }
+
+    pub(crate) fn is(&self, method: &str, path: &str) -> bool {
+        self.method == method && self.path() == path
+    }
+
+    /// Whether it only looks: GET, HEAD, and the POST that waits.
+    pub(crate) fn looks(&self) -> bool {
+        let waits = self.method == "POST" && self.path().ends_with("/wait");
+        (waits || self.method == "GET" || self.method == "HEAD")
+            && !self.upgrade
+            && !matches!(self.wire().class, Class::Mutate | Class::Destroy | Class::Never)
+    }
+}
+
+/// What the daemon does about a request.
+#[derive(Clone)]
+pub(crate) enum Act {
+    /// Sends these bytes and listens on.
+    Send(Vec<u8>),
+    /// Sends these bytes and closes.
+    Last(Vec<u8>),
+    /// Sends a beginning, and then the rest byte by byte with pauses.
+    Drip(Vec<u8>, Vec<u8>, Duration),
+    /// Sends a beginning and then the same chunk for ever.
+    Flood(Vec<u8>, Vec<u8>),
+    /// Never answers.
+    Silence,
+    /// Closes without an answer.
+    Close,
+}
+
+type Script = Arc<dyn Fn(&Heard) -> Act + Send + Sync>;
+
+/// A running daemon; it ends when it is dropped.
+pub(crate) struct Daemon {
+    directory: Arc<TempDir>,
+    heard: Arc<Mutex<Vec<Heard>>>,
+    listening: JoinHandle<()>,
+}
+
+impl Daemon {
+    pub(crate) fn new(script: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {
+        Self::start(Arc::new(tempfile::tempdir().unwrap()), Arc::new(script), None)
+    }
+
+    /// One that acts as soon as somebody connects, whatever they say.
+    pub(crate) fn at_once(act: Act) -> Self {
+        Self::start(Arc::new(tempfile::tempdir().unwrap()), Arc::new(|_| Act::Close), Some(act))
+    }
+
+    /// Ends it with all its connections, and starts another one on the same socket.
+    pub(crate) async fn restart(self, script: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {
+        let directory = self.directory.clone();
+        self.listening.abort();
+        while !self.listening.is_finished() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        std::fs::remove_file(directory.path().join("docker.sock")).unwrap();
+        Self::start(directory, Arc::new(script), None)
+    }
+
+    fn start(directory: Arc<TempDir>, script: Script, greeting: Option<Act>) -> Self {
+        let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
+        let heard = Arc::<Mutex<Vec<Heard>>>::default();
+        let log = heard.clone();
+        let listening = tokio::spawn(async move {
+            let connections = AtomicUsize::new(0);
+            // Dropped with this task, and every connection with it.
+            let mut serving = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (script, log, greeting) = (script.clone(), log.clone(), greeting.clone());
+                let connection = connections.fetch_add(1, Ordering::Relaxed);
+                serving.spawn(async move {
+                    match greeting {
+                        Some(act) => drop(perform(&mut stream, act).await),
+                        None => serve(stream, connection, &script, &log).await,
+                    }
+                });
+            }
+        });
+        Self { directory, heard, listening }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("docker.sock")
+    }
+
+    /// Its host specification, such as `a=unix:///...(ro)`.
+    pub(crate) fn spec(&self, name: &str, markers: &str) -> String {
+        format!("{name}=unix://{}{markers}", self.socket().display())
+    }
+
+    /// What it has heard so far.
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// What it has heard that was not only to get to know it.
+    pub(crate) fn asked(&self) -> Vec<Heard> {
+        self.heard().into_iter().filter(|heard| !["/_ping", "/version"].contains(&heard.target.as_str())).collect()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn serve(mut stream: UnixStream, connection: usize, script: &Script, log: &Mutex<Vec<Heard>>) {
+    let mut input = Vec::new();
+    for number in 0.. {
+        let Some(heard) = request(&mut stream, &mut input, connection, number).await else { return };
+        log.lock().unwrap().push(heard.clone());
+        if !perform(&mut stream, script(&heard)).await {
+            return;
+        }
+    }
+}
+
+/// Does it; answers whether the connection goes on.
+async fn perform(stream: &mut UnixStream, act: Act) -> bool {
+    match act {
+        Act::Send(bytes) => stream.write_all(&bytes).await.is_ok(),
+        Act::Last(bytes) => {
+            stream.write_all(&bytes).await.ok();
+            stream.shutdown().await.ok();
+            false
+        }
+        Act::Drip(first, rest, pause) => {
+            let mut open = stream.write_all(&first).await.is_ok();
+            for byte in rest {
+                tokio::time::sleep(pause).await;
+                open = open && stream.write_all(&[byte]).await.is_ok();
+            }
+            open
+        }
+        Act::Flood(first, chunk) => {
+            let mut open = stream.write_all(&first).await.is_ok();
+            while open {
+                open = stream.write_all(&chunk).await.is_ok();
+            }
+            false
+        }
+        Act::Silence => {
+            // Until the other side gives up.
+            let mut rest = [0; 1024];
+            while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            false
+        }
+        Act::Close => false,
+    }
+}
+
+/// The next request with its body read to the end.
+async fn request(stream: &mut UnixStream, input: &mut Vec<u8>, connection: usize, number: usize) -> Option<Heard> {
+    let head = loop {
+        if let Some(end) = find(input, b"\r\n\r\n") {
+            break input.drain(..end + 4).collect::<Vec<u8>>();
+        }
+        more(stream, input).await?;
+    };
+    let head = String::from_utf8(head).expect("a request is text");
+    let mut lines = head.lines();
+    let mut words = lines.next()?.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let header = |name: &str| {
+        let mut headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+    };
+    if header("transfer-encoding").is_some() {
+        loop {
+            let end = loop {
+                match find(input, b"\r\n") {
+                    Some(end) => break end,
+                    None => more(stream, input).await?,
+                }
+            };
+            let size = usize::from_str_radix(std::str::from_utf8(&input[..end]).unwrap(), 16).unwrap();
+            while input.len() < end + 2 + size + 2 {
+                more(stream, input).await?;
+            }
+            input.drain(..end + 2 + size + 2);
+            if size == 0 {
+                break;
+            }
+        }
+    } else if let Some(length) = header("content-length") {
+        let length = length.parse().unwrap();
+        while input.len() < length {
+            more(stream, input).await?;
+        }
+        input.drain(..length);
+    }
+    Some(Heard { method, target, upgrade: header("upgrade").is_some(), connection, number })
+}
+
+async fn more(stream: &mut UnixStream, input: &mut Vec<u8>) -> Option<()> {
+    let read = stream.read_buf(input).await.ok()?;
+    (read > 0).then_some(())
+}
+
+fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
+    text.windows(pattern.len()).position(|window| window == pattern)
+}
+
+/// An answer with a body.
+pub(crate) fn answer(status: &str, kind: &str, api: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nApi-Version: {api}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+/// A JSON answer.
+pub(crate) fn json_answer(status: &str, document: &Value) -> Act {
+    Act::Send(answer(status, "application/json", "1.45", document.to_string().as_bytes()))
+}
+
+// What a small engine would say.
+
+pub(crate) const WEB: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
+const TEMP: &str = "7e3b00007e3b00007e3b00007e3b00007e3b00007e3b00007e3b00007e3b0000";
+const NEW: &str = "beef0000beef0000beef0000beef0000beef0000beef0000beef0000beef0000";
+const EXEC: &str = "e8ec0000e8ec0000e8ec0000e8ec0000e8ec0000e8ec0000e8ec0000e8ec0000";
+const IMAGE: &str = "sha256:1a6e00001a6e00001a6e00001a6e00001a6e00001a6e00001a6e00001a6e0000";
+const SPARE: &str = "5ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e000";
+const FRONT: &str = "f0270000f0270000f0270000f0270000f0270000f0270000f0270000f0270000";
+
+/// What can be named on it.
+pub(crate) fn world() -> World {
+    World {
+        container: "web".into(),
+        image: "lab/base:1".into(),
+        network: "front".into(),
+        spare: "spare".into(),
+        volume: "data".into(),
+        prefix: "qm".into(),
+    }
+}
+
+/// How an engine differs from a sane one; applied to every JSON document that it sends.
+pub(crate) type Weather = fn(&mut Value);
+
+/// A small sane engine: one running container, one that removes itself, an image, a network, a volume.
+pub(crate) fn engine(heard: &Heard) -> Act {
+    engine_in("1.45", |_| {}, heard)
+}
+
+/// The same with another API version, and with its documents spoiled.
+pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
+    let path = heard.path().to_owned();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let method = if heard.method == "HEAD" { "GET" } else { heard.method.as_str() };
+    let json = |status: &str, mut document: Value| {
+        weather(&mut document);
+        Act::Send(answer(status, "application/json", api, document.to_string().as_bytes()))
+    };
+    let ok = |document: Value| json("200 OK", document);
+    let lines = |documents: Vec<Value>| {
+        let text = documents.into_iter().fold(String::new(), |text, mut document| {
+            weather(&mut document);
+            format!("{text}{document}\r\n")
+        });
+        Act::Send(answer("200 OK", "application/json", api, text.as_bytes()))
+    };
+    let done = || Act::Send(format!("HTTP/1.1 204 No Content\r\nApi-Version: {api}\r\n\r\n").into_bytes());
+    let missing = |what: &str| json("404 Not Found", json!({"message": format!("No such {what}")}));
+    match (method, &segments[..]) {
+        ("GET", ["_ping"]) if heard.method == "HEAD" => {
+            Act::Send(format!("HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nContent-Length: 0\r\n\r\n").into_bytes())
+        }
+        ("GET", ["_ping"]) => Act::Send(answer("200 OK", "text/plain; charset=utf-8", api, b"OK")),
+        ("GET", ["version"]) => ok(json!({"Version": "26.1.5", "ApiVersion": api, "MinAPIVersion": "1.24",
+            "Os": "linux", "Arch": "amd64", "KernelVersion": "6.1", "Components": [{"Name": "Engine", "Version": "26.1.5"}]})),
+        ("GET", ["info"]) => ok(json!({"ID": "ENGINE", "Name": "host", "Containers": 2, "ContainersRunning": 2,
+            "ContainersPaused": 0, "ContainersStopped": 0, "Images": 1, "Driver": "overlay2", "ServerVersion": "26.1.5",
+            "NCPU": 2, "MemTotal": 1 << 30, "OperatingSystem": "Linux", "Warnings": ["WARNING: bridge-nf is off"],
+            "Swarm": {"LocalNodeState": "inactive"}, "Labels": ["a=b"], "RegistryConfig": {"Mirrors": []},
+            "Plugins": {"Volume": ["local"]}, "SecurityOptions": ["name=seccomp"], "LoggingDriver": "json-file"})),
+        ("GET", ["events"]) => lines(vec![json!({"Type": "container", "Action": "start", "scope": "local",
+            "Actor": {"ID": WEB, "Attributes": {"name": "web", "image": "lab/base:1"}},
+            "time": 1_763_600_000, "timeNano": 1_763_600_000_000_000_000_i64})]),
+        ("GET", ["system", "df"]) => ok(json!({"LayersSize": 1000, "Images": [image_row()],
+            "Containers": [container_row()], "Volumes": [volume()],
+            "BuildCache": [{"ID": "x", "Type": "regular", "InUse": false, "Shared": false, "Size": 5, "CreatedAt": "2026-01-01T00:00:00Z"}]})),
+        ("GET", ["containers", "json"]) => ok(json!([container_row()])),
+        ("GET", ["containers", name, "json"]) => match container(name) {
+            Some(facts) => ok(facts),
+            None => missing(&format!("container: {name}")),
+        },
+        ("GET", ["containers", _, "logs"]) => Act::Send(answer(
+            "200 OK",
+            "application/vnd.docker.multiplexed-stream",
+            api,
+            &[frame(1, "2026-01-01T00:00:00.000000000Z first\n"), frame(2, "2026-01-01T00:00:01.000000000Z second\n")]
+                .concat(),
+        )),
+        ("GET", ["containers", _, "stats"]) => ok(stats()),
+        ("GET", ["containers", _, "top"]) => ok(json!({"Titles": ["PID", "CMD"], "Processes": [["1", "sleep 600"]]})),
+        ("GET", ["containers", _, "changes"]) => {
+            ok(json!([{"Path": "/tmp", "Kind": 0}, {"Path": "/tmp/x", "Kind": 1}]))
+        }
+        ("POST", ["containers", _, "wait"]) => ok(json!({"StatusCode": 0})),
+        ("POST", ["containers", "create"]) => json("201 Created", json!({"Id": NEW, "Warnings": []})),
+        ("POST", ["containers", _, "exec"]) => json("201 Created", json!({"Id": EXEC})),
+        ("POST", ["containers", _, "update"]) => ok(json!({"Warnings": []})),
+        ("POST", ["exec", _, "start"] | ["containers", _, "attach"]) => {
+            let switch = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\
+                Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+            Act::Last([switch.as_bytes(), &frame(1, "out\n")].concat())
+        }
+        ("GET", ["exec", _, "json"]) => ok(json!({"ID": EXEC, "Running": false, "ExitCode": 0, "Pid": 42,
+            "ContainerID": WEB, "ProcessConfig": {"entrypoint": "true", "arguments": []}})),
+        ("POST" | "DELETE", ["containers", ..]) | ("DELETE", ["networks" | "volumes", ..]) => done(),
+        ("POST", ["commit"]) => json("201 Created", json!({"Id": IMAGE})),
+        ("GET", ["images", "json"]) => ok(json!([image_row()])),
+        ("GET", ["images", "search"]) => ok(json!([{"name": "busybox", "description": "a box", "star_count": 7,
+            "is_official": true, "is_automated": false}])),
+        ("GET", ["images", .., "history"]) => {
+            ok(json!([{"Id": IMAGE, "Created": 1_763_600_000, "CreatedBy": "/bin/sh -c x",
+            "Tags": ["lab/base:1"], "Size": 5, "Comment": ""}]))
+        }
+        ("GET", ["images", name @ .., "json"]) => {
+            let name = name.join("/");
+            if [IMAGE, "lab/base:1", "lab/base", "x"].contains(&name.as_str()) { ok(image()) } else { missing("image") }
+        }
+        ("POST", ["images", "create"]) => lines(vec![
+            json!({"status": "Pulling from lab/base", "id": "1"}),
+            json!({"status": "Downloading", "id": "aa", "progressDetail": {"current": 1, "total": 2}}),
+            json!({"status": "Status: Image is up to date for lab/base:1"}),
+        ]),
+        ("POST", ["images", .., "tag"]) => Act::Send(answer("201 Created", "text/plain", api, b"")),
+        ("DELETE", ["images", ..]) => ok(json!([{"Untagged": "lab/base:1"}, {"Deleted": IMAGE}])),
+        ("GET", ["distribution", ..]) => ok(json!({"Descriptor": {"digest": IMAGE}, "Platforms": []})),
+        ("GET", ["networks"]) => ok(json!([network(), spare()])),
+        ("GET", ["networks", name]) if [SPARE, "spare"].contains(name) => ok(spare()),
+        ("GET", ["networks", name]) if [FRONT, "front"].contains(name) => ok(network()),
+        ("POST", ["networks", "create"]) => json("201 Created", json!({"Id": NEW, "Warning": ""})),
+        ("POST", ["networks", ..]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
+        ("GET", ["volumes"]) => ok(json!({"Volumes": [volume()], "Warnings": null})),
+        ("GET", ["volumes", "data"]) => ok(volume()),
+        ("POST", ["volumes", "create"]) => json("201 Created", volume()),
+        ("POST", ["build", "prune"]) => ok(json!({"CachesDeleted": ["x"], "SpaceReclaimed": 5})),
+        ("GET", ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
+            json("503 Service Unavailable", json!({"message": "This node is not a swarm manager."}))
+        }
+        ("GET", ["plugins"]) => ok(json!([])),
+        ("GET", [what, ..]) => missing(what.trim_end_matches('s')),
+        _ => json("404 Not Found", json!({"message": "page not found"})),
+    }
+}
+
+/// A frame of a log stream.
+pub(crate) fn frame(source: u8, text: &str) -> Vec<u8> {
+    let mut bytes = vec![source, 0, 0, 0];
+    bytes.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+fn container_row() -> Value {
+    json!({"Id": WEB, "Names": ["/web"], "Image": "lab/base:1", "ImageID": IMAGE, "Command": "sleep 600",
+        "Created": 1_763_600_000, "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
+        "Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}, "State": "running",
+        "Status": "Up 2 minutes (healthy)", "HostConfig": {"NetworkMode": "front"}, "SizeRw": 10, "SizeRootFs": 20,
+        "NetworkSettings": {"Networks": {"front": {"NetworkID": FRONT, "IPAddress": "10.0.0.2"}}},
+        "Mounts": [{"Type": "volume", "Name": "data", "Destination": "/data", "RW": true}]})
+}
+
+fn container(name: &str) -> Option<Value> {
+    let (id, name, auto_remove) = match name {
+        WEB | "web" | "c0ffee00c0ff" => (WEB, "/web", false),
+        TEMP | "temp" => (TEMP, "/temp", true),
+        NEW => (NEW, "/new", false),
+        _ => return None,
+    };
+    Some(json!({"Id": id, "Name": name, "Image": IMAGE, "Created": "2026-01-01T00:00:00.000000000Z", "Path": "sleep",
+        "Args": ["600"], "RestartCount": 0, "Platform": "linux", "Driver": "overlay2", "LogPath": "/x-json.log",
+        "State": {"Status": "running", "Running": true, "Paused": false, "Restarting": false, "OOMKilled": false,
+            "Dead": false, "Pid": 42, "ExitCode": 0, "Error": "", "StartedAt": "2026-01-01T00:00:00.000000000Z",
+            "FinishedAt": "0001-01-01T00:00:00Z",
+            "Health": {"Status": "healthy", "FailingStreak": 0, "Log": [{"ExitCode": 0, "Output": "fine"}]}},
+        "Config": {"Image": "lab/base:1", "Env": ["SECRET=hunter2"], "Cmd": ["sleep", "600"], "Entrypoint": null,
+            "Labels": {"a": "b"}, "Tty": false, "User": "", "WorkingDir": "", "Hostname": "web", "OpenStdin": false,
+            "Healthcheck": {"Test": ["CMD", "true"]}},
+        "HostConfig": {"AutoRemove": auto_remove, "NetworkMode": "front", "Memory": 0, "NanoCpus": 0, "PidsLimit": 0,
+            "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "LogConfig": {"Type": "json-file", "Config": {}},
+            "Privileged": false, "Binds": null, "PortBindings": {}},
+        "Mounts": [{"Type": "volume", "Name": "data", "Source": "/v", "Destination": "/data", "RW": true}],
+        "NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]},
+            "Networks": {"front": {"NetworkID": FRONT, "IPAddress": "10.0.0.2", "Aliases": ["web"]}}}}))
+}
+
+fn image_row() -> Value {
+    json!({"Id": IMAGE, "RepoTags": ["lab/base:1"], "RepoDigests": [], "Created": 1_763_600_000, "Size": 100,
+        "SharedSize": -1, "Containers": 1, "Labels": {"a": "b"}, "ParentId": ""})
+}
+
+fn image() -> Value {
+    json!({"Id": IMAGE, "RepoTags": ["lab/base:1"], "RepoDigests": [], "Created": "2026-01-01T00:00:00Z", "Size": 100,
+        "Os": "linux", "Architecture": "amd64", "RootFS": {"Type": "layers", "Layers": ["sha256:x"]},
+        "Config": {"Env": ["SECRET=hunter2"], "Cmd": ["sh"], "Labels": {"a": "b"}, "ExposedPorts": {"80/tcp": {}}}})
+}
+
+fn network() -> Value {
+    json!({"Id": FRONT, "Name": "front", "Driver": "bridge", "Scope": "local", "Internal": false, "Attachable": false,
+        "EnableIPv6": false, "Created": "2026-01-01T00:00:00Z", "Labels": {"a": "b"}, "Options": {},
+        "IPAM": {"Driver": "default", "Config": [{"Subnet": "10.0.0.0/24", "Gateway": "10.0.0.1"}]},
+        "Containers": {WEB: {"Name": "web", "IPv4Address": "10.0.0.2/24", "IPv6Address": ""}}})
+}
+
+fn spare() -> Value {
+    let mut network = network();
+    for (field, value) in [("Id", json!(SPARE)), ("Name", json!("spare")), ("Containers", json!({}))] {
+        network[field] = value;
+    }
+    network
+}
+
+fn volume() -> Value {
+    json!({"Name": "data", "Driver": "local", "Mountpoint": "/v", "Scope": "local", "CreatedAt": "2026-01-01T00:00:00Z",
+        "Labels": {"a": "b"}, "Options": {"o": "password=x"}, "UsageData": {"Size": 10, "RefCount": 1}})
+}
+
+fn stats() -> Value {
+    let cpu = json!({"cpu_usage": {"total_usage": 1000, "usage_in_kernelmode": 0, "usage_in_usermode": 0},
+        "system_cpu_usage": 100_000, "online_cpus": 2,
+        "throttling_data": {"periods": 0, "throttled_periods": 0, "throttled_time": 0}});
+    json!({"read": "2026-01-01T00:00:01Z", "preread": "2026-01-01T00:00:00Z", "id": WEB, "name": "/web",
+        "cpu_stats": cpu, "precpu_stats": cpu, "pids_stats": {"current": 1},
+        "memory_stats": {"usage": 1000, "limit": 1 << 30, "stats": {"inactive_file": 10}},
+        "networks": {"eth0": {"rx_bytes": 1, "tx_bytes": 2}},
+        "blkio_stats": {"io_service_bytes_recursive": [{"major": 8, "minor": 0, "op": "Read", "value": 5}]}})
+}
