@@ -49,8 +49,8 @@ async fn main() -> Result<(), Failure> {
     client.leave().await?;
 
     let recorder = Recorder::start(&socket)?;
-    let recorded = format!("local=unix://{}, staging={tls}, prod=ssh://lab-prod(ro)", recorder.path);
-    let mut client = Client::start(&program, &recorded).await?;
+    let passing = format!("local=unix://{}, staging={tls}, prod=ssh://lab-prod(ro)", recorder.path);
+    let mut client = Client::start(&program, &passing).await?;
     client.call("list_containers", json!({})).await?;
     let before = recorder.requests.load(Ordering::SeqCst);
     let listed = client.call("list_containers", json!({})).await?;

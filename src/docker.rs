@@ -32,7 +32,7 @@ use crate::{
 use access::{Ceiling, Effect, Permission};
 use guard::Wire;
 pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
-use pool::{Body, Length, empty};
+use pool::{Body, Length, Lent, empty};
 
 /// How long the headers of a read's answer may take.
 pub const HEADERS: Duration = Duration::from_secs(10);
@@ -164,7 +164,10 @@ impl Docker {
     /// # Errors
     /// Those of connecting.
     pub async fn ping(&self) -> Result<()> {
-        self.ask(Method::GET, Target::new("/_ping")).await.map(drop)
+        let Reply { response, lent, .. } = self.ask(Method::GET, Target::new("/_ping")).await?;
+        collect(response.into_body(), 64 << 10).await?;
+        lent.give_back().await;
+        Ok(())
     }
 
     /// Reads `/info`, and remembers the engine's identity.
@@ -207,8 +210,9 @@ impl Docker {
     /// # Errors
     /// The guard's refusal, a failed connection, an error of the daemon, a truncated or foreign answer.
     pub async fn json(&self, target: Target) -> Result<Value> {
-        let (wire, response) = self.ask(Method::GET, target).await?;
+        let Reply { wire, response, lent } = self.ask(Method::GET, target).await?;
         let mut document = document(response).await?;
+        lent.give_back().await;
         shape(wire, &mut document)?;
         self.withhold(wire, &mut document);
         Ok(document)
@@ -219,8 +223,7 @@ impl Docker {
     /// # Errors
     /// As [`Docker::json`].
     pub async fn bytes(&self, target: Target) -> Result<stream::Bytes> {
-        let (_, response) = self.ask(Method::GET, target.long()).await?;
-        Ok(stream::Bytes::new(response))
+        Ok(stream::Bytes::new(self.ask(Method::GET, target.long()).await?.response))
     }
 
     /// Waits until a container is `not-running` or `removed`; answers its exit code.
@@ -241,8 +244,7 @@ impl Docker {
             .query("condition", condition)
             .patient(Duration::from_secs(3600))
             .long();
-        let (_, response) = self.ask(Method::POST, target).await?;
-        Ok(Waiting(response))
+        Ok(Waiting(self.ask(Method::POST, target).await?.response))
     }
 
     /// Bollard's client over this handle's guarded connections, for typed writes.
@@ -280,7 +282,7 @@ impl Docker {
         // An exec, an attach, a pull: as long as it likes.
         let long = parts.headers.contains_key(header::UPGRADE) || parts.uri.path() == "/images/create";
         let length = if long { Length::Long } else { Length::Short };
-        let (wire, response) =
+        let Reply { wire, response, .. } =
             self.send(Request::from_parts(parts, body), length, Duration::from_secs(24 * 3600)).await?;
         if withheld(wire).is_some() {
             return Err(Error::internal("an answer that must be looked through was asked for unseen"));
@@ -291,30 +293,25 @@ impl Docker {
         Ok(response)
     }
 
-    async fn ask(&self, method: Method, target: Target) -> Result<(Wire, Response<Incoming>)> {
+    async fn ask(&self, method: Method, target: Target) -> Result<Reply> {
         let (headers, length) = (target.headers, target.length);
         let request = Request::builder()
             .method(method)
             .uri(target.uri()?)
             .body(empty())
             .map_err(|error| Error::invalid("a name cannot be part of a request").detail(error.to_string()))?;
-        let (wire, response) = self.send(request, length, headers).await?;
-        let status = response.status();
+        let reply = self.send(request, length, headers).await?;
+        let status = reply.response.status();
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            return if is_page(&response) { Err(foreign()) } else { Ok((wire, response)) };
+            return if is_page(&reply.response) { Err(foreign()) } else { Ok(reply) };
         }
-        let is_json = is_json(&response);
-        let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
+        let is_json = is_json(&reply.response);
+        let body = collect(reply.response.into_body(), 64 << 10).await.unwrap_or_default();
         Err(refusal_of_daemon(status, &body, is_json))
     }
 
     /// The single exit: guard, connection, version.
-    async fn send(
-        &self,
-        request: Request<Body>,
-        length: Length,
-        headers: Duration,
-    ) -> Result<(Wire, Response<Incoming>)> {
+    async fn send(&self, request: Request<Body>, length: Length, headers: Duration) -> Result<Reply> {
         let wire = guard::classify(request.method(), request.uri())
             .and_then(|wire| {
                 let body = !request.body().is_end_stream();
@@ -332,8 +329,8 @@ impl Docker {
         if length == Length::Long {
             self.lease().await?;
         }
-        let response = self.host.exchange(request, wire.writes(), headers).await?;
-        Ok((wire, response))
+        let (response, lent) = self.host.exchange(request, wire.writes(), headers).await?;
+        Ok(Reply { wire, response, lent })
     }
 
     /// One call holds at most one of the places for long requests, until it ends.
@@ -362,6 +359,13 @@ impl Docker {
             item => drop_field(item, field),
         }
     }
+}
+
+/// An answer, what it answers, and the connection that it comes on.
+struct Reply {
+    wire: Wire,
+    response: Response<Incoming>,
+    lent: Lent,
 }
 
 /// Refuses an answer of another kind than the route's: an empty list made of it would be a lie.

@@ -3,11 +3,16 @@
 use std::{
     env,
     io::{self, IsTerminal},
+    os::fd::AsFd,
     process::ExitCode,
     sync::Arc,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::unix::pipe,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::screen::Screen;
@@ -36,8 +41,24 @@ pub(super) async fn run(gateway: &Arc<Gateway>, screen: &Screen) -> Result<ExitC
         }
         stopping.cancel();
     });
-    mcp::serve(gateway.clone(), tokio::io::stdin(), tokio::io::stdout(), stop).await?;
+    mcp::serve(gateway.clone(), input(), output(), stop).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Standard input. A pipe is read as it comes; anything else takes a thread that waits for it.
+fn input() -> Box<dyn AsyncRead + Send + Unpin> {
+    match io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd) {
+        Ok(pipe) => Box::new(pipe),
+        Err(_) => Box::new(tokio::io::stdin()),
+    }
+}
+
+/// Standard output, as [`input`].
+fn output() -> Box<dyn AsyncWrite + Send + Unpin> {
+    match io::stdout().as_fd().try_clone_to_owned().and_then(pipe::Sender::from_owned_fd) {
+        Ok(pipe) => Box::new(pipe),
+        Err(_) => Box::new(tokio::io::stdout()),
+    }
 }
 
 /// For a person who started it by hand.

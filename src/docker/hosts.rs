@@ -17,7 +17,7 @@ use super::{
     Docker,
     access::Ceiling,
     connect::Dialer,
-    pool::{Body, Connection, HOST, Pool, empty, late},
+    pool::{Body, Connection, HOST, Lent, Pool, empty, late},
 };
 use crate::{
     config::{Config, Environment, HostConfig},
@@ -201,7 +201,7 @@ impl Host {
         request: Request<Body>,
         write: bool,
         headers: Duration,
-    ) -> Result<Response<Incoming>> {
+    ) -> Result<(Response<Incoming>, Lent)> {
         let answer = self.exchange_once(request, write, headers).await;
         match &answer {
             Ok(_) => {
@@ -219,7 +219,7 @@ impl Host {
         request: Request<Body>,
         write: bool,
         headers: Duration,
-    ) -> Result<Response<Incoming>> {
+    ) -> Result<(Response<Incoming>, Lent)> {
         let mut connection = self.ready(write).await?;
         let (parts, body) = request.into_parts();
         // A rested connection may have been closed by the daemon just now. A read may then be sent
@@ -255,7 +255,7 @@ impl Host {
         connection: Connection,
         mut request: Request<Body>,
         headers: Duration,
-    ) -> Result<Response<Incoming>> {
+    ) -> Result<(Response<Incoming>, Lent)> {
         let api = self.engine().map_or(OLDEST, |engine| engine.api);
         *request.uri_mut() = versioned(request.uri(), api)?;
         request.headers_mut().insert(header::HOST, HeaderValue::from_static(HOST));

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -55,6 +55,8 @@ pub(crate) struct Pool {
     live: Arc<AtomicUsize>,
     dialled: AtomicUsize,
     generation: AtomicUsize,
+    /// Whether somebody looks after what rests.
+    sweeping: AtomicBool,
     this: Weak<Pool>,
 }
 
@@ -107,6 +109,7 @@ impl Pool {
             live: Arc::default(),
             dialled: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
+            sweeping: AtomicBool::new(false),
             this: this.clone(),
         })
     }
@@ -170,14 +173,15 @@ impl Pool {
         Ok(Some(Connection { sender, generation, first, deadline, rested: false }))
     }
 
-    /// Sends on the connection, which returns to the pool once the answer has been read to its end.
-    pub(crate) async fn send(&self, mut connection: Connection, request: Request<Body>) -> Result<Response<Incoming>> {
-        let response =
-            connection.sender.send_request(request).await.map_err(|error| failure(&error, "without an answer"))?;
-        if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-            self.keep(connection);
-        }
-        Ok(response)
+    /// Sends on the connection, which is lent out until the answer has been read to its end.
+    pub(crate) async fn send(
+        &self,
+        mut connection: Connection,
+        request: Request<Body>,
+    ) -> Result<(Response<Incoming>, Lent)> {
+        let response = self.send_on(&mut connection, request).await?;
+        let connection = (response.status() != http::StatusCode::SWITCHING_PROTOCOLS).then_some(connection);
+        Ok((response, Lent { connection, pool: self.this.clone() }))
     }
 
     /// Sends on the connection without giving it back.
@@ -220,32 +224,17 @@ impl Pool {
         self.dialled.load(Ordering::Relaxed)
     }
 
-    fn keep(&self, mut connection: Connection) {
-        let pool = self.this.clone();
-        tokio::spawn(async move {
-            if connection.sender.ready().await.is_err() {
-                return;
-            }
-            let Some(pool) = pool.upgrade() else { return };
-            if connection.generation != pool.generation.load(Ordering::Acquire) {
-                return;
-            }
-            let idle = Idle { sender: connection.sender, since: Instant::now(), generation: connection.generation };
-            lock(&pool.idle).push(idle);
-            pool.returned.notify_one();
-            drop(pool.sweep_later());
-        });
-    }
-
-    /// Closes what has rested too long; without it a quiet host would keep its streams for ever.
-    fn sweep_later(&self) -> tokio::task::JoinHandle<()> {
-        let pool = self.this.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(IDLE + Duration::from_secs(1)).await;
-            if let Some(pool) = pool.upgrade() {
-                lock(&pool.idle).retain(Idle::is_fresh);
-            }
-        })
+    /// Takes a connection back that can take the next request.
+    fn rest(&self, connection: Connection) {
+        if connection.generation != self.generation.load(Ordering::Acquire) {
+            return;
+        }
+        let idle = Idle { sender: connection.sender, since: Instant::now(), generation: connection.generation };
+        lock(&self.idle).push(idle);
+        self.returned.notify_one();
+        if !self.sweeping.swap(true, Ordering::AcqRel) {
+            tokio::spawn(sweep(self.this.clone()));
+        }
     }
 
     fn take_idle(&self) -> Option<Idle> {
@@ -281,6 +270,55 @@ impl Pool {
             }
             keep
         });
+    }
+}
+
+/// Closes what has rested too long, until nothing rests; without it a quiet host would keep its streams for ever.
+async fn sweep(pool: Weak<Pool>) {
+    loop {
+        tokio::time::sleep(IDLE / 2).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut idle = lock(&pool.idle);
+        idle.retain(Idle::is_fresh);
+        if idle.is_empty() {
+            pool.sweeping.store(false, Ordering::Release);
+            return;
+        }
+    }
+}
+
+/// A connection whose answer is being read.
+///
+/// Dropped, it goes back to the pool by itself once the answer has ended, a little later.
+pub(crate) struct Lent {
+    connection: Option<Connection>,
+    pool: Weak<Pool>,
+}
+
+impl Lent {
+    /// Gives it back now, so that the same call finds it again: the answer has been read to its end.
+    pub(crate) async fn give_back(mut self) {
+        if let Some(connection) = self.connection.take() {
+            settle(connection, self.pool.clone()).await;
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Outside the runtime there is nobody left to give it to.
+        if let (Some(connection), Ok(runtime)) = (self.connection.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(settle(connection, self.pool.clone()));
+        }
+    }
+}
+
+/// Waits for the end of the answer; a connection that was left before it ends with it.
+async fn settle(mut connection: Connection, pool: Weak<Pool>) {
+    if connection.sender.ready().await.is_ok()
+        && let Some(pool) = pool.upgrade()
+    {
+        pool.rest(connection);
     }
 }
 

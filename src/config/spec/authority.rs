@@ -72,7 +72,7 @@ fn login(text: &str) -> Result<String> {
     decoded(text)
 }
 
-/// Reads a host name, an IPv4 address or an alias.
+/// Reads a host name, an address of IP version 4 or an alias.
 fn host_name(text: &str) -> Result<String> {
     let valid = text.chars().all(|character| character.is_alphanumeric() || "._-".contains(character));
     if text.is_empty() {

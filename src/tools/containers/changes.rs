@@ -124,12 +124,14 @@ impl Tool for ContainerChanges {
 /// The engine lists a directory as changed when something in it is; that says nothing by itself.
 fn directories(document: &Value, below: &str) -> Vec<Directory> {
     let below = below.trim_end_matches('/');
-    let changes: Vec<(&str, u64)> = document
+    // Engine 20.10 lists them in another order every time.
+    let mut changes: Vec<(&str, u64)> = document
         .as_array()
         .into_iter()
         .flatten()
         .map(|change| (text(change, "Path"), change.get("Kind").and_then(Value::as_u64).unwrap_or_default()))
         .collect();
+    changes.sort_unstable();
     let parents: BTreeSet<&str> = changes.iter().map(|(path, _)| split(path).0).collect();
     let mut directories: BTreeMap<String, Directory> = BTreeMap::new();
     for (path, kind) in changes {
