@@ -186,9 +186,9 @@ mod tests {
             let found = directories(&document, below);
             found.iter().map(|found| format!("{} {}", found.directory, found.names.join(" "))).collect()
         };
-        assert_eq!(shown("/"), ["/ +etcetera ~new", "/bin -ash", "/etc +x ~hosts"]);
-        assert_eq!(shown("/etc"), ["/etc +x ~hosts"]);
-        assert_eq!(shown("/etc/"), ["/etc +x ~hosts"]);
+        assert_eq!(shown("/"), ["/ +etcetera ~new", "/bin -ash", "/etc ~hosts +x"]);
+        assert_eq!(shown("/etc"), ["/etc ~hosts +x"]);
+        assert_eq!(shown("/etc/"), ["/etc ~hosts +x"]);
         assert_eq!(shown("/etc/x"), ["/etc +x"]);
         assert!(directories(&Value::Null, "/").is_empty());
     }
