@@ -298,14 +298,14 @@ async fn changes_are_grouped() {
     for link in LINKS {
         let (rig, engine) = (Rig::with_markers(link, "(ro)"), Engine::of(link));
         let container = engine.run(rig.name("changes"), &[], "sleep 600");
-        container.exec("mkdir -p /work/deep; touch /work/a /work/b /work/deep/c; touch /bin/sh; rm /bin/true");
-        let shown = rig.call("container_changes", json!({"container": container.name, "path": "/work"})).await.ok();
+        container.exec("mkdir -p /place/deep; touch /place/a /place/b /place/deep/c; touch /bin/sh; rm /bin/true");
+        let shown = rig.call("container_changes", json!({"container": container.name, "path": "/place"})).await.ok();
         assert_eq!(
             shown["directories"],
             json!([
-                {"directory": "/", "added": 1, "names": ["+work"]},
-                {"directory": "/work", "added": 3, "names": ["+a", "+b", "+deep"]},
-                {"directory": "/work/deep", "added": 1, "names": ["+c"]},
+                {"directory": "/", "added": 1, "names": ["+place"]},
+                {"directory": "/place", "added": 3, "names": ["+a", "+b", "+deep"]},
+                {"directory": "/place/deep", "added": 1, "names": ["+c"]},
             ]),
             "{link:?}"
         );
@@ -313,10 +313,10 @@ async fn changes_are_grouped() {
         assert_eq!(bin["deleted"], 1, "{bin}");
         let first = rig.call("container_changes", json!({"container": container.name, "limit": 1})).await.ok();
         assert_eq!(first["directories"].as_array().unwrap().len(), 1);
-        let rest = json!({"container": container.name, "cursor": first["cursor"], "path": "/work"});
+        let rest = json!({"container": container.name, "cursor": first["cursor"], "path": "/place"});
         let rest = rig.call("container_changes", rest).await.ok();
-        assert_eq!(rest["directories"][0]["directory"], "/work", "{rest}");
-        let none = rig.call("container_changes", json!({"container": container.name, "path": "/wor"})).await.text();
+        assert_eq!(rest["directories"][0]["directory"], "/place", "{rest}");
+        let none = rig.call("container_changes", json!({"container": container.name, "path": "/plac"})).await.text();
         assert!(none.contains("changed nothing"), "{none}");
     }
     let rig = Rig::new(Link::Unix);

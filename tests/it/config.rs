@@ -21,7 +21,7 @@ impl Desk {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path().to_owned();
         let environment =
-            Environment { working_directory: home.join("work"), home: Some(home), ..Environment::default() };
+            Environment { working_directory: home.join("desk"), home: Some(home), ..Environment::default() };
         Self { directory, environment, flags: Flags::default() }
     }
 
@@ -228,7 +228,7 @@ fn the_strictest_cap_holds() {
 fn the_file_is_looked_for_in_this_order() {
     let host = |name: &str| format!("[[host]]\nname = \"{name}\"\nendpoint = \"ssh://x\"");
     let desk = Desk::new().file(&host("home")).write("xdg/quaymaster/hosts.toml", host("xdg"));
-    let desk = desk.write("variable.toml", host("variable")).write("work/flag.toml", host("flag"));
+    let desk = desk.write("variable.toml", host("variable")).write("desk/flag.toml", host("flag"));
     assert_eq!(desk.hosts(), ["home=ssh://x rw"]);
     let xdg = desk.path("xdg").display().to_string();
     let desk = desk.set("XDG_CONFIG_HOME", "relative/is/ignored");
@@ -244,7 +244,7 @@ fn the_file_is_looked_for_in_this_order() {
 fn a_named_file_has_to_be_there() {
     let expected = "is missing; name a file that exists with --config or QUAYMASTER_CONFIG";
     assert_eq!(Desk::new().config("~/x.toml").refused(), format!("\"~/x.toml\" {expected}"));
-    assert_eq!(Desk::new().set("QUAYMASTER_CONFIG", "x.toml").refused(), format!("\"~/work/x.toml\" {expected}"));
+    assert_eq!(Desk::new().set("QUAYMASTER_CONFIG", "x.toml").refused(), format!("\"~/desk/x.toml\" {expected}"));
     assert!(Desk::new().write("x/y", "").config("~/x").refused().starts_with("\"~/x\" cannot be read: "));
     assert!(Desk::new().write("x", "").set("XDG_CONFIG_HOME", "/dev/null").host("a=ssh://a").load().labels);
 }
@@ -283,7 +283,7 @@ fn the_example_can_be_used_as_it_is() {
 
 /// A directory with these files, and what becomes of `tcp://x` with it.
 fn tls(files: &[&str]) -> Desk {
-    let desk = files.iter().fold(Desk::new(), |desk, file| desk.write(&format!("work/tls/{file}"), "pem"));
+    let desk = files.iter().fold(Desk::new(), |desk, file| desk.write(&format!("desk/tls/{file}"), "pem"));
     desk.host("a=tcp://x(tls=tls)")
 }
 
@@ -294,8 +294,8 @@ fn tls_needs_its_files() {
         let Endpoint::Tls { host, port, tls: TlsFiles { ca, client } } = desk.load().hosts.remove(0).endpoint else {
             panic!("tls")
         };
-        assert_eq!((host.as_str(), port, ca), ("x", 2376, desk.path("work/tls/ca.pem")));
-        let (certificate, key) = (desk.path("work/tls/cert.pem"), desk.path("work/tls/key.pem"));
+        assert_eq!((host.as_str(), port, ca), ("x", 2376, desk.path("desk/tls/ca.pem")));
+        let (certificate, key) = (desk.path("desk/tls/cert.pem"), desk.path("desk/tls/key.pem"));
         client.inspect(|client| assert_eq!(*client, (certificate, key))).is_some()
     };
     assert!(!endpoint(&["ca.pem"]));
@@ -303,14 +303,14 @@ fn tls_needs_its_files() {
     let mend = "put the certificate of the daemon's authority there, or name another directory";
     assert_eq!(
         tls(&["cert.pem", "key.pem"]).refused(),
-        format!("host \"a\": \"~/work/tls/ca.pem\" is missing; {mend}")
+        format!("host \"a\": \"~/desk/tls/ca.pem\" is missing; {mend}")
     );
-    assert_eq!(tls(&["ca.pem/x"]).refused(), format!("host \"a\": \"~/work/tls/ca.pem\" is no file; {mend}"));
+    assert_eq!(tls(&["ca.pem/x"]).refused(), format!("host \"a\": \"~/desk/tls/ca.pem\" is no file; {mend}"));
     let mend = "give cert.pem and key.pem, or neither";
     let refused = tls(&["ca.pem", "cert.pem"]).refused();
-    assert_eq!(refused, format!("host \"a\": \"~/work/tls/key.pem\" is missing; {mend}"));
+    assert_eq!(refused, format!("host \"a\": \"~/desk/tls/key.pem\" is missing; {mend}"));
     let refused = tls(&["ca.pem", "key.pem"]).refused();
-    assert_eq!(refused, format!("host \"a\": \"~/work/tls/cert.pem\" is missing; {mend}"));
+    assert_eq!(refused, format!("host \"a\": \"~/desk/tls/cert.pem\" is missing; {mend}"));
 }
 
 #[test]

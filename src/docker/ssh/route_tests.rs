@@ -22,7 +22,7 @@ impl Home {
                 .into(),
             home: Some(home.clone()),
             user: Some("ann".into()),
-            working_directory: "/work".into(),
+            working_directory: "/desk".into(),
         };
         let this = Self { directory, environment };
         this.write(".ssh/config", config);
@@ -152,7 +152,7 @@ fn our_own_settings_win() {
     let hops = home.route(&endpoint).unwrap().hops;
     assert_eq!(shown(&hops), ["root@real:22"]);
     let hop = &hops[0];
-    assert_eq!(hop.identity_files, [home.path("mine"), "/work/relative".into()]);
+    assert_eq!(hop.identity_files, [home.path("mine"), "/desk/relative".into()]);
     assert_eq!(hop.agent, Some(home.path("agent")));
     assert_eq!(hop.known_hosts, [home.path("hosts")]);
     assert_eq!(home.hop("prod").agent, None);

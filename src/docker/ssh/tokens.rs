@@ -104,7 +104,7 @@ mod tests {
             variables: [("KEYS".to_owned(), "/keys".to_owned())].into(),
             home: Some("/home/ann".into()),
             user: Some("ann".into()),
-            working_directory: "/work".into(),
+            working_directory: "/desk".into(),
         };
         let tokens = Tokens {
             given: "prod",
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(expand("%d/.ssh/%u@%k", IN_PATHS).unwrap(), "/home/ann/.ssh/ann@prod-key");
         assert_eq!(expand("~/.ssh/%r", IN_PATHS).unwrap(), "/home/ann/.ssh/ops");
         assert_eq!(expand("${KEYS}/%n", IN_PATHS).unwrap(), "/keys/prod");
-        assert_eq!(expand("key", IN_PATHS).unwrap(), "/work/key");
+        assert_eq!(expand("key", IN_PATHS).unwrap(), "/desk/key");
     }
 
     #[test]
