@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     config::Environment,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     redact,
 };
 
@@ -114,7 +114,13 @@ impl Screen {
             _ => String::new(),
         };
         let line = |text: &str| self.err.show(&text.replace('\n', " ")).into_owned();
-        self.tell(&format!("{} {place}{}", self.err.paint(Paint::Red, "error:"), line(error.message())));
+        let error_word = self.err.paint(Paint::Red, "error:");
+        // A start that is refused says place, text and mend on one line, as logs of clients keep it.
+        if let (Kind::Config, Some(mend), None) = (error.kind(), error.hint_text(), error.detail_text()) {
+            self.tell(&format!("{error_word} {place}{}; {}", line(error.message()), line(mend)));
+            return;
+        }
+        self.tell(&format!("{error_word} {place}{}", line(error.message())));
         for (word, text) in [("hint:", error.hint_text()), ("detail:", error.detail_text())] {
             if let Some(text) = text.filter(|text| !text.is_empty()) {
                 self.tell(&format!("{} {}", self.err.paint(Paint::Bold, word), line(text)));
