@@ -18,7 +18,6 @@ use std::{
 };
 
 use bollard::{BollardRequest, ClientVersion};
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -29,7 +28,7 @@ use crate::{
     error::{Error, Kind, Result},
     redact,
 };
-use access::{Ceiling, Effect, Permission};
+use access::{Ceiling, Permission};
 use guard::Wire;
 pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
 use pool::{Body, Length, Lent, empty};
@@ -351,7 +350,7 @@ impl Docker {
 
     fn withhold(&self, wire: Wire, document: &mut Value) {
         let Some((field, permission)) = withheld(wire) else { return };
-        if self.ceiling.permissions.has(permission) && self.ceiling.effect >= Effect::Read {
+        if self.ceiling.permissions.has(permission) {
             return;
         }
         match document {
@@ -534,9 +533,6 @@ impl From<bollard::errors::Error> for Error {
 fn senseless(error: &dyn std::error::Error) -> Error {
     Error::docker("the daemon's answer is cut off or makes no sense").detail(error.to_string())
 }
-
-/// Bytes as they come from a daemon.
-pub type Chunk = Bytes;
 
 #[cfg(test)]
 mod tests {

@@ -168,7 +168,7 @@ impl ServerHandler for Server {
 fn instructions(gateway: &Gateway) -> String {
     let configs = gateway.fleet().configs();
     let mut text = String::from(
-        "Quaymaster manages several Docker hosts at once. Every tool takes \"host\". Reads default to the first host \
+        "Quaymaster manages several Docker hosts at once. Every tool that speaks to a daemon takes \"host\". Reads default to the first host \
          and many take \"all\" or \"tag:NAME\"; writes must name one host. A host marked ro cannot be changed, one \
          marked nd lets nothing be destroyed: such calls are refused before anything is sent, so report a refusal \
          instead of trying another way. A host that is unreachable is reported, not worked around. Every answer names \

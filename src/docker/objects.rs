@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Docker, Filters, Target, names};
+use super::{Docker, Target, names};
 use crate::error::{Error, Kind, Result};
 
 /// What kind of object it is.
@@ -101,7 +101,7 @@ impl Docker {
     /// As [`Docker::container`]; `conflict` when several networks have the name.
     pub async fn network(&self, argument: &str, name: &str) -> Result<Object> {
         let name = names::network(argument, name)?;
-        let listed = self.json(Target::new("/networks").filters(&Filters::default())).await?;
+        let listed = self.json(Target::new("/networks")).await?;
         let all = || listed.as_array().into_iter().flatten();
         let has = |network: &Value, field: &str| network.get(field).and_then(Value::as_str) == Some(name);
         let is_prefix = |network: &Value| {

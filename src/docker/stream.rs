@@ -7,7 +7,6 @@ use http::{Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::Chunk;
 use crate::error::{Error, Result};
 
 /// The longest line that is kept; the rest of a longer one is skipped.
@@ -42,7 +41,7 @@ impl Bytes {
     ///
     /// # Errors
     /// The connection broke.
-    pub async fn next(&mut self) -> Result<Option<Chunk>> {
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
         loop {
             match self.body.frame().await {
                 None => return Ok(None),
