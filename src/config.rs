@@ -4,7 +4,10 @@ mod anchor;
 mod auto;
 pub mod environment;
 mod file;
+pub mod globs;
+pub mod limits;
 mod load;
+pub mod permission;
 mod refusal;
 mod resolve;
 pub mod spec;
@@ -14,6 +17,8 @@ use std::{fmt, path::PathBuf};
 use serde::Deserialize;
 
 pub use environment::Environment;
+pub use globs::Globs;
+pub use limits::Limits;
 pub use load::Flags;
 
 /// Everything that was configured, checked as far as it can be without a catalogue of tools.
@@ -27,6 +32,16 @@ pub struct Config {
     pub deny: Vec<String>,
     /// Whether what is made here is labelled `quaymaster.managed=true`.
     pub labels: bool,
+    /// Registries, beside Docker Hub and those of a host's images, that reads may send a daemon to.
+    pub registries: Vec<String>,
+    /// Where approvals and the audit are kept; `None` where the account has no home.
+    pub state: Option<PathBuf>,
+    /// What proves that an approval was given with the passphrase; made by `quaymaster approve --passphrase`.
+    pub approval_passphrase: Option<String>,
+    /// How the audit is kept.
+    pub audit: AuditSettings,
+    /// The directory of the files that `secret://NAME` stands for.
+    pub secrets: Option<PathBuf>,
     /// Where the list of hosts came from, for people: a flag, a variable, a file, `auto`.
     pub origin: String,
     /// Things worth saying that do not stop the start.
@@ -46,6 +61,25 @@ pub struct HostConfig {
     pub note: Option<String>,
     /// Groups that reads can address with `tag:NAME`.
     pub tags: Vec<String>,
+    /// What callers may do on it beside its mode.
+    pub limits: Limits,
+}
+
+/// How the audit is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// Its directory, instead of `audit` below the state directory.
+    pub directory: Option<PathBuf>,
+    /// A file is closed when it has reached so many bytes.
+    pub size: u64,
+    /// How many closed files are kept.
+    pub keep: usize,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self { directory: None, size: 64 << 20, keep: 20 }
+    }
 }
 
 /// What a host allows, from the most to the least.

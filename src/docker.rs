@@ -26,7 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     error::{Error, Kind, Result},
-    redact,
+    redact::{self, Reveal},
 };
 use access::{Ceiling, Permission};
 use guard::Wire;
@@ -204,11 +204,24 @@ impl Docker {
 
     /// Reads a JSON document; where the engine answers with a list, it is one.
     ///
-    /// Join tokens and payloads of configs are dropped from it unless the ceiling grants them.
+    /// Join tokens and payloads of configs are dropped from it unless the ceiling grants them; secrets in
+    /// known places are masked.
     ///
     /// # Errors
     /// The guard's refusal, a failed connection, an error of the daemon, a truncated or foreign answer.
     pub async fn json(&self, target: Target) -> Result<Value> {
+        let mut document = self.original(target).await?;
+        redact::document(&mut document, self.reveal());
+        Ok(document)
+    }
+
+    /// Names whose values are shown on this host.
+    fn reveal(&self) -> &Reveal {
+        self.host.reveal()
+    }
+
+    /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
+    async fn original(&self, target: Target) -> Result<Value> {
         let Reply { wire, response, lent } = self.ask(Method::GET, target).await?;
         let mut document = document(response).await?;
         lent.give_back().await;

@@ -1,23 +1,37 @@
-//! The one path of every call, whoever makes it: look up, parse, plan, decide, run, answer.
+//! The one path of every call, whoever makes it: look up, parse, plan, decide, ask, write down, run, answer.
 
+pub mod audit;
+pub mod body;
+pub mod caller;
 pub mod catalogue;
+pub mod confirm;
 pub mod policy;
+mod record;
 mod tools;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinError;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Config, Environment},
-    docker::{Docker, Fleet, Host, access::Ceiling, access::Permissions, names::quote},
+    docker::{Docker, Fleet, Host, access::Ceiling, names::quote},
     error::{Error, Result},
     redact,
-    tool::{Answer, Call, Effect, HostArgument, Json, Plan, Progress},
+    secret::Secrets,
+    tool::{Answer, Call, Effect, HostArgument, Json, ObjectKind, Permission, Permissions, Plan, Progress},
 };
+use audit::Audit;
+use body::Finding;
+use caller::Caller;
 use catalogue::{Catalogue, Entry, Run};
+use confirm::{Approvals, Form, Identity, Pause, Question, Voice};
 use policy::{Decision, Facts};
+use record::Record;
 
 /// How long a read may take as a whole.
 const READ: Duration = Duration::from_secs(30);
@@ -31,6 +45,11 @@ pub struct Gateway {
     config: Config,
     fleet: Fleet,
     catalogue: Catalogue,
+    approvals: Approvals,
+    audit: Audit,
+    secrets: Arc<Secrets>,
+    account: Option<String>,
+    own_container: Option<String>,
     running: TaskTracker,
 }
 
@@ -40,6 +59,10 @@ pub struct Request {
     pub tool: String,
     /// Its arguments, `host` among them.
     pub arguments: Json,
+    /// Who makes it.
+    pub caller: Caller,
+    /// How the person behind it can be asked.
+    pub voice: Voice,
     /// Told how far a long call has come.
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
     /// Cancelled when the caller takes the call back.
@@ -49,8 +72,15 @@ pub struct Request {
 impl Request {
     /// A call that nobody watches.
     #[must_use]
-    pub fn new(tool: impl Into<String>, arguments: Json) -> Self {
-        Self { tool: tool.into(), arguments, progress: Arc::new(|_| {}), cancelled: CancellationToken::new() }
+    pub fn new(caller: Caller, tool: impl Into<String>, arguments: Json) -> Self {
+        Self {
+            tool: tool.into(),
+            arguments,
+            caller,
+            voice: Voice::Silent,
+            progress: Arc::new(|_| {}),
+            cancelled: CancellationToken::new(),
+        }
     }
 }
 
@@ -61,17 +91,41 @@ pub enum Failure {
     UnknownTool(Error),
     /// The tool, the policy or the daemon refused.
     Tool(Error),
+    /// A person has to be asked first; the call is made again with the reply.
+    Asked {
+        /// The question.
+        form: Form,
+        /// What the reply has to carry.
+        state: String,
+    },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Tool(error)
+    }
+}
+
+/// What the policy said of a plan, and what it was said of.
+struct Verdict {
+    decision: Decision,
+    findings: Vec<Finding>,
 }
 
 impl Gateway {
     /// A gateway for a configuration; nothing is contacted.
     ///
     /// # Errors
-    /// `config` for an unknown toolset, or a deny that fits no tool.
+    /// `config` for an unknown toolset, a deny that fits no tool, a verifier that makes no sense.
     pub fn new(config: Config, environment: Environment) -> Result<Arc<Self>> {
-        let fleet = Fleet::new(&config, Arc::new(environment));
         let catalogue = Catalogue::new(&config)?;
-        Ok(Arc::new(Self { config, fleet, catalogue, running: TaskTracker::new() }))
+        let approvals = Approvals::new(config.state.clone(), config.approval_passphrase.as_deref())?;
+        let audit = Audit::new(config.state.clone(), &config.audit);
+        let secrets = Arc::new(Secrets::new(config.secrets.clone(), &environment.variables));
+        let (account, own_container) = (environment.user.clone(), environment.container.clone());
+        let fleet = Fleet::new(&config, Arc::new(environment));
+        let running = TaskTracker::new();
+        Ok(Arc::new(Self { config, fleet, catalogue, approvals, audit, secrets, account, own_container, running }))
     }
 
     /// What was configured.
@@ -92,36 +146,76 @@ impl Gateway {
         &self.catalogue
     }
 
+    /// The audit.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// Whoever started this process, calling over a protocol.
+    #[must_use]
+    pub fn caller(&self, protocol: impl Into<String>) -> Caller {
+        Caller::account(self.account.as_deref(), protocol)
+    }
+
     /// Makes a call. Whatever happens inside it - a panic included - comes back as an answer.
     ///
     /// # Errors
     /// [`Failure`], with the host and what to do next.
     pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, Failure> {
-        let entry = self.catalogue.find(&request.tool).map_err(Failure::UnknownTool)?;
-        let outcome = self.dispatch(entry, request).await;
-        outcome.map(Answer::presentable).map_err(|error| Failure::Tool(error.reworded(redact::plain)))
-    }
-
-    async fn dispatch(self: &Arc<Self>, entry: Entry, request: Request) -> Result<Answer> {
-        let mut arguments = request.arguments;
-        let hosts = self.hosts_of(&entry, &mut arguments)?;
-        let call = Call::new(request.progress, self.labels(entry.card.name));
-        let gateway = self.clone();
-        let running = entry.clone();
-        let mut task = self.running.spawn(async move { gateway.run(&running, hosts, arguments, call).await });
-        let ended = tokio::select! {
-            ended = &mut task => ended,
-            () = request.cancelled.cancelled() => {
-                // What may change an engine is never cut off once it may have been sent.
-                if entry.card.stoppable {
-                    task.abort();
-                    return Err(Error::cancelled("the call was taken back and has been stopped"));
-                }
-                return Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
-                    .hint("look at the object before you repeat it"));
+        let record = Record::new(&request);
+        let entry = match self.catalogue.find(&request.tool) {
+            Ok(entry) => entry,
+            Err(error) => {
+                let failure = Failure::UnknownTool(error);
+                record.end(&self.audit, Err(&failure)).await;
+                return Err(failure);
             }
         };
-        ended.unwrap_or_else(|error| Err(panicked(&entry, &error)))
+        let outcome = self.dispatch(entry, request, Arc::new(record)).await;
+        outcome.map(Answer::presentable).map_err(|failure| match failure {
+            Failure::Tool(error) => Failure::Tool(error.reworded(redact::shown)),
+            other => other,
+        })
+    }
+
+    async fn dispatch(
+        self: &Arc<Self>,
+        entry: Entry,
+        request: Request,
+        record: Arc<Record>,
+    ) -> Result<Answer, Failure> {
+        let Request { arguments, caller, voice, progress, cancelled, .. } = request;
+        let call = Call::new(progress, self.labels(entry.card.name), self.secrets.clone());
+        let (gateway, running, noted) = (self.clone(), entry.clone(), record.clone());
+        let mut task = self.running.spawn(async move {
+            let outcome = gateway.run(&running, arguments, &caller, &voice, call, &noted).await;
+            noted.end(&gateway.audit, outcome.as_ref()).await;
+            outcome
+        });
+        let ended = tokio::select! {
+            ended = &mut task => ended,
+            () = cancelled.cancelled() => {
+                // What may change an engine is never cut off once it may have been sent.
+                if !entry.card.stoppable {
+                    return Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
+                        .hint("look at the object before you repeat it")
+                        .into());
+                }
+                task.abort();
+                let failure = Error::cancelled("the call was taken back and has been stopped").into();
+                record.end(&self.audit, Err(&failure)).await;
+                return Err(failure);
+            }
+        };
+        match ended {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let failure = panicked(&entry, &error).into();
+                record.end(&self.audit, Err(&failure)).await;
+                Err(failure)
+            }
+        }
     }
 
     /// Waits for what was sent and must not be cut off, but not longer than `limit`.
@@ -135,35 +229,141 @@ impl Gateway {
     async fn run(
         self: &Arc<Self>,
         entry: &Entry,
-        hosts: Vec<Arc<Host>>,
-        arguments: Json,
+        mut arguments: Json,
+        caller: &Caller,
+        voice: &Voice,
         call: Call,
-    ) -> Result<Answer> {
+        record: &Record,
+    ) -> Result<Answer, Failure> {
+        let hosts = self.hosts_of(entry, &mut arguments)?;
+        record.hosts(&hosts);
         match entry.run {
             Run::One(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
                 let host = hosts.first().ok_or_else(|| Error::internal("a call has no host"))?;
                 let name = host.config().name.as_str();
-                let limit = tool.deadline();
-                let mildest = entry.card.access.mildest;
-                allow(entry, host, mildest, Permissions::READ)?;
-                within(limit.unwrap_or(if entry.card.access.effect == Effect::Read { READ } else { WRITE }), async {
+                let arguments = tool.arguments();
+                record.arguments(&arguments);
+                let limit =
+                    tool.deadline().unwrap_or(if entry.card.access.effect == Effect::Read { READ } else { WRITE });
+                let started = Instant::now();
+                let planned = within(limit, async {
+                    admit(entry, host, entry.card.access.mildest, entry.card.access.always)?;
                     let plan = tool.plan(&host.reading(), &call).await?;
-                    let docker = decide(entry, host, &plan)?;
-                    tool.call(&docker, plan, &call).await
+                    let verdict = self.decide(entry, host, &plan).await?;
+                    Ok((plan, verdict))
                 })
-                .await
-                .map_err(|error| error.on(name))
+                .await;
+                let (plan, verdict) = planned.map_err(|error| error.on(name))?;
+                let left = limit.saturating_sub(started.elapsed());
+                let docker = self.permit(entry, host, &arguments, &plan, &verdict, (caller, voice), record).await?;
+                let answer = within(left, tool.call(&docker, plan, &call)).await.map_err(|error| error.on(name))?;
+                Ok(answer
+                    .noting(verdict.findings.iter().filter(|finding| finding.is_noted()).map(|finding| &finding.value)))
             }
             Run::Fleet(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
-                let single = hosts.len() == 1;
-                let limit = tool.deadline().unwrap_or(if single { READ } else { READ_OF_FLEET });
-                let readings = hosts.iter().map(Host::reading).collect();
-                tool.call(readings, limit, call).await
+                record.arguments(&tool.arguments());
+                record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
+                let limit = tool.deadline().unwrap_or(if hosts.len() == 1 { READ } else { READ_OF_FLEET });
+                let members = hosts.iter().map(|host| {
+                    let admitted = admit(entry, host, Effect::Read, Permissions::READ);
+                    (host.config().name.clone(), admitted.map(|()| host.reading()))
+                });
+                Ok(tool.call(members.collect(), limit, call).await?)
             }
-            Run::Own(parse) => within(READ, parse(arguments, &entry.card.input)?.call(self, hosts)).await,
+            Run::Own(parse) => {
+                let tool = parse(arguments, &entry.card.input)?;
+                record.arguments(&tool.arguments());
+                for host in &hosts {
+                    admit(entry, host, Effect::Read, Permissions::READ)?;
+                }
+                record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
+                Ok(within(READ, tool.call(self, hosts, caller)).await?)
+            }
         }
+    }
+
+    /// What the policy says of a plan, by what it does, what it acts on and what it sends.
+    async fn decide(&self, entry: &Entry, host: &Arc<Host>, plan: &Plan) -> Result<Verdict> {
+        let access = entry.card.access;
+        if plan.effect > access.effect || plan.effect < access.mildest || !access.at_most.covers(plan.permissions) {
+            return Err(Error::internal(format!("{} planned more than it declares", entry.card.name)));
+        }
+        let limits = &host.config().limits;
+        let facts = facts(entry, host, plan.effect, plan.permissions);
+        // What is refused already is not looked at any closer.
+        let refused = policy::decide(&facts);
+        if matches!(refused, Decision::Deny { .. }) {
+            return Ok(Verdict { decision: refused, findings: Vec::new() });
+        }
+        let findings = body::judge(plan, &limits.bodies, &host.reading()).await?;
+        let command = plan.body.as_ref().and_then(body::command_line);
+        let own = (plan.effect != Effect::Read && !limits.own_container && touches_life(plan.permissions))
+            .then(|| {
+                let own = self.own_container.as_deref()?;
+                let mut containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);
+                containers.find(|object| object.id == own).map(|object| object.name.as_str())
+            })
+            .flatten();
+        let decision =
+            policy::decide(&Facts {
+                foreign_image: plan.images.iter().map(String::as_str).find(|image| {
+                    !limits.images.admit(crate::docker::names::spellings(image).iter().map(String::as_str))
+                }),
+                denied_command: command.as_deref().filter(|command| !limits.exec_deny.admit([*command])),
+                findings: &findings,
+                own_container: own,
+                ..facts
+            });
+        Ok(Verdict { decision, findings })
+    }
+
+    /// The only place that hands out a connection which may do more than read: after the decision, the
+    /// person's yes where one is needed, and the line in the audit.
+    async fn permit(
+        &self,
+        entry: &Entry,
+        host: &Arc<Host>,
+        arguments: &Json,
+        plan: &Plan,
+        verdict: &Verdict,
+        (caller, voice): (&Caller, &Voice),
+        record: &Record,
+    ) -> Result<Docker, Failure> {
+        let name = host.config().name.as_str();
+        let approved = match &verdict.decision {
+            Decision::Allow => None,
+            Decision::Deny { rule, reason, remedy } => {
+                record.refused(&self.audit, plan.effect, plan.permissions, "deny", rule).await;
+                return Err(Error::denied(reason.as_str()).hint(remedy.as_str()).on(name).into());
+            }
+            Decision::Ask(reasons) => {
+                let rules = reasons.iter().map(|reason| reason.rule.as_str()).collect::<Vec<_>>().join(", ");
+                let question = Question {
+                    principal: caller.principal.clone(),
+                    host: name.to_owned(),
+                    tool: entry.card.name,
+                    effect: plan.effect,
+                    reasons: reasons.iter().map(|reason| reason.text.clone()).collect(),
+                    arguments: arguments.clone(),
+                    objects: plan.objects.iter().map(Identity::of).collect(),
+                };
+                match self.approvals.settle(&question, voice).await {
+                    Ok(()) => Some(format!("approved: {rules}")),
+                    Err(pause) => {
+                        record.refused(&self.audit, plan.effect, plan.permissions, "ask", &rules).await;
+                        return Err(match pause {
+                            Pause::Asked { form, state } => Failure::Asked { form, state },
+                            Pause::Refused(error) => error.on(name).into(),
+                        });
+                    }
+                }
+            }
+        };
+        record.allowed(&self.audit, plan.effect, plan.permissions, approved).await.map_err(|error| error.on(name))?;
+        let mode = host.config().mode;
+        Ok(host.with_ceiling(Ceiling { mode, effect: plan.effect, permissions: plan.permissions }))
     }
 
     /// Takes `host` off the arguments: reads default to the first host, writes must name one.
@@ -222,31 +422,36 @@ impl Gateway {
     }
 }
 
-/// The only place that hands out a connection which may do more than read.
-fn decide(entry: &Entry, host: &Arc<Host>, plan: &Plan) -> Result<Docker> {
-    let access = entry.card.access;
-    if plan.effect > access.effect || plan.effect < access.mildest || !access.at_most.covers(plan.permissions) {
-        return Err(Error::internal(format!("{} planned more than it declares", entry.card.name)));
-    }
-    allow(entry, host, plan.effect, plan.permissions)?;
-    let mode = host.config().mode;
-    Ok(host.with_ceiling(Ceiling { mode, effect: plan.effect, permissions: plan.permissions }))
-}
-
-fn allow(entry: &Entry, host: &Arc<Host>, effect: Effect, needed: Permissions) -> Result<()> {
+/// The facts of a call before its objects and its body are looked at.
+fn facts<'a>(entry: &'a Entry, host: &'a Host, effect: Effect, needed: Permissions) -> Facts<'a> {
     let config = host.config();
-    let facts = Facts {
+    Facts {
         tool: entry.card.name,
         host: &config.name,
+        admitted: config.limits.tools.admit([entry.card.name]),
         mode: config.mode,
-        granted: Permissions::implied_by(config.mode),
+        granted: config.limits.permissions,
         effect,
         needed,
-    };
-    match policy::decide(&facts) {
-        Decision::Allow => Ok(()),
-        Decision::Deny { reason, remedy, .. } => Err(Error::denied(reason).hint(remedy).on(&config.name)),
+        foreign_image: None,
+        denied_command: None,
+        findings: &[],
+        own_container: None,
+        confirm: config.limits.confirm,
     }
+}
+
+/// Refuses what no plan could make allowed.
+fn admit(entry: &Entry, host: &Host, effect: Effect, needed: Permissions) -> Result<()> {
+    match policy::decide(&facts(entry, host, effect, needed)) {
+        Decision::Deny { reason, remedy, .. } => Err(Error::denied(reason).hint(remedy).on(&host.config().name)),
+        Decision::Allow | Decision::Ask(_) => Ok(()),
+    }
+}
+
+/// Whether a call with these permissions can end, change or remove a container.
+fn touches_life(permissions: Permissions) -> bool {
+    permissions.has(Permission::Lifecycle) || permissions.has(Permission::Create)
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -270,7 +475,11 @@ mod tests {
     struct Defect;
 
     impl OwnCall for Defect {
-        fn call(self: Box<Self>, _: &Gateway, _: Vec<Arc<Host>>) -> Pending<'_, Result<Answer>> {
+        fn arguments(&self) -> Json {
+            Json::new()
+        }
+
+        fn call<'a>(self: Box<Self>, _: &'a Gateway, _: Vec<Arc<Host>>, _: &'a Caller) -> Pending<'a, Result<Answer>> {
             Box::pin(async { panic!("a defect") })
         }
     }
@@ -284,11 +493,15 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_call_and_no_other() {
         let gateway = gateway();
+        let request = || Request::new(Caller::test(), "list_hosts", Json::new());
         let entry =
             Entry { run: Run::Own(|_, _| Ok(Box::new(Defect))), ..gateway.catalogue.find("list_hosts").unwrap() };
-        let error = gateway.dispatch(entry, Request::new("list_hosts", Json::new())).await.unwrap_err();
+        let record = Arc::new(Record::new(&request()));
+        let Failure::Tool(error) = gateway.dispatch(entry, request(), record).await.unwrap_err() else {
+            panic!("another failure")
+        };
         assert_eq!(error.kind(), Kind::Internal);
         assert!(error.hint_text().is_some());
-        gateway.call(Request::new("list_hosts", Json::new())).await.unwrap();
+        gateway.call(request()).await.unwrap();
     }
 }

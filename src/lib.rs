@@ -24,7 +24,7 @@
 //! | [`tools`] | one file or folder for each domain, each opening with its slice of tools |
 //! | [`tool`] | what a tool is: traits, schemas, pages, the text channel |
 //! | [`docker`] | hosts, connections, the guard, streams, objects |
-//! | [`redact`], [`config`], [`error`] | what may be shown; what was configured; what went wrong |
+//! | [`redact`], [`secret`], [`config`], [`error`] | what may be shown; what never is; what was configured; what went wrong |
 //!
 //! Dependencies point downwards only; a test reads the `use` lines and fails on an edge upwards or
 //! sideways.
@@ -47,5 +47,6 @@ pub mod error;
 pub mod gateway;
 pub mod mcp;
 pub mod redact;
+pub mod secret;
 pub mod tool;
 pub mod tools;

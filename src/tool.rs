@@ -18,6 +18,7 @@ use crate::{
     docker::Docker,
     error::{Error, Result},
     redact,
+    secret::Secrets,
 };
 
 /// A JSON object: arguments, schemas, structured answers.
@@ -86,14 +87,56 @@ pub struct Plan {
     /// What it was asked to act on and cannot: the answer reports these one by one.
     pub missing: Vec<(String, Error)>,
     /// What will be sent to create or change something.
-    pub body: Option<Value>,
+    pub body: Option<Body>,
+    /// Images that it fetches, makes or uses, as they were named.
+    pub images: Vec<String>,
+    /// Whether it runs code in its containers or puts files into them: then they are judged by what they are.
+    pub enters: bool,
+}
+
+/// What a call will send to create or change something, as the engine reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Body {
+    /// What kind of document it is.
+    pub kind: BodyKind,
+    /// The document.
+    pub document: Value,
+}
+
+/// The kinds of documents that are judged before they are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BodyKind {
+    /// A new container (`ContainerCreateBody`).
+    Container,
+    /// A container's new limits (`ContainerUpdateBody`).
+    Update,
+    /// A command in a container (`ExecConfig`).
+    Exec,
+    /// A new volume (`VolumeCreateRequest`).
+    Volume,
+    /// A new network (`NetworkCreateRequest`).
+    Network,
+    /// A container's place in a network (`NetworkConnectRequest`).
+    Connection,
+    /// An image made of a container, with the changes to its configuration (`ContainerConfig`).
+    Commit,
+    /// A service of a swarm (`ServiceSpec`).
+    Service,
 }
 
 impl Plan {
     /// The declared effect and what every call needs, with no object.
     #[must_use]
     pub fn declared(access: Access) -> Self {
-        Self { effect: access.effect, permissions: access.always, objects: Vec::new(), missing: Vec::new(), body: None }
+        Self {
+            effect: access.effect,
+            permissions: access.always,
+            objects: Vec::new(),
+            missing: Vec::new(),
+            body: None,
+            images: Vec::new(),
+            enters: false,
+        }
     }
 
     /// Sets what it acts on.
@@ -118,9 +161,37 @@ impl Plan {
     }
 
     /// Sets what will be sent.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be written.
+    pub fn sending(mut self, kind: BodyKind, body: &impl Serialize) -> Result<Self> {
+        let document = serde_json::to_value(body)
+            .map_err(|error| Error::internal("a request cannot be written").detail(error.to_string()))?;
+        self.body = Some(Body { kind, document });
+        Ok(self)
+    }
+
+    /// What will be sent, as it was planned and judged.
+    ///
+    /// # Errors
+    /// `internal` when the plan has no such body.
+    pub fn sent<T: DeserializeOwned>(&self) -> Result<T> {
+        let document = self.body.as_ref().map(|body| body.document.clone()).unwrap_or_default();
+        serde_json::from_value(document)
+            .map_err(|error| Error::internal("the planned request cannot be read back").detail(error.to_string()))
+    }
+
+    /// Names an image that it fetches, makes or uses.
     #[must_use]
-    pub fn sending(mut self, body: Value) -> Self {
-        self.body = Some(body);
+    pub fn using(mut self, image: impl Into<String>) -> Self {
+        self.images.push(image.into());
+        self
+    }
+
+    /// Says that it runs code in its containers or puts files into them.
+    #[must_use]
+    pub fn entering(mut self) -> Self {
+        self.enters = true;
         self
     }
 
@@ -173,17 +244,29 @@ pub struct Progress {
 pub struct Call {
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
     labels: Option<Arc<Vec<(String, String)>>>,
+    secrets: Arc<Secrets>,
 }
 
 impl Call {
-    /// A call that reports to `progress` and marks what it makes with `labels`.
+    /// A call that reports to `progress`, marks what it makes with `labels` and may name `secrets`.
     #[must_use]
-    pub fn new(progress: Arc<dyn Fn(Progress) + Send + Sync>, labels: Option<Arc<Vec<(String, String)>>>) -> Self {
-        Self { progress, labels }
+    pub fn new(
+        progress: Arc<dyn Fn(Progress) + Send + Sync>,
+        labels: Option<Arc<Vec<(String, String)>>>,
+        secrets: Arc<Secrets>,
+    ) -> Self {
+        Self { progress, labels, secrets }
+    }
+
+    /// The secrets that arguments may name.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Tells whoever waits how far it has come.
-    pub fn progress(&self, progress: Progress) {
+    pub fn progress(&self, mut progress: Progress) {
+        progress.message = redact::shown(&progress.message);
         (self.progress)(progress);
     }
 
@@ -322,7 +405,25 @@ impl Answer {
             page::fit(&mut fields);
             fields
         });
-        Self { structured, text: page::cut(redact::plain(&self.text)) }
+        Self { structured, text: page::cut(redact::shown(&self.text)) }
+    }
+}
+
+impl Answer {
+    /// Adds what has to be said beside: in the text in front of the last line, among the data as `notes`.
+    #[must_use]
+    pub fn noting<'a>(mut self, notes: impl Iterator<Item = &'a String>) -> Self {
+        let notes: Vec<&str> = notes.map(String::as_str).collect();
+        if notes.is_empty() {
+            return self;
+        }
+        if let Some(fields) = &mut self.structured {
+            fields.insert("notes".into(), notes.clone().into());
+        }
+        let lines: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+        let summary = self.text.trim_end().rfind('\n').map_or(0, |end| end + 1);
+        self.text.insert_str(summary, &lines);
+        self
     }
 }
 
@@ -495,8 +596,19 @@ pub fn fleet<T: FleetTool>() -> Def {
     }
 }
 
+/// The arguments of a parsed call, defaults included.
+#[must_use]
+pub fn written(arguments: &impl Serialize) -> Json {
+    match serde_json::to_value(arguments) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Json::new(),
+    }
+}
+
 /// A parsed call of a [`Tool`], erased.
 pub trait OneCall: Send + Sync {
+    /// The parsed arguments, defaults included.
+    fn arguments(&self) -> Json;
     /// See [`Tool::deadline`].
     fn deadline(&self) -> Option<Duration>;
     /// See [`Tool::plan`].
@@ -506,6 +618,10 @@ pub trait OneCall: Send + Sync {
 }
 
 impl<T: Tool> OneCall for T {
+    fn arguments(&self) -> Json {
+        written(self)
+    }
+
     fn deadline(&self) -> Option<Duration> {
         Tool::deadline(self)
     }
@@ -521,32 +637,41 @@ impl<T: Tool> OneCall for T {
 
 /// A parsed call of a [`FleetTool`], erased.
 pub trait FleetCall: Send + Sync {
+    /// The parsed arguments, defaults included.
+    fn arguments(&self) -> Json;
     /// See [`FleetTool::deadline`].
     fn deadline(&self) -> Option<Duration>;
     /// Asks every host, at most so many at once, each within `deadline`, and combines the answers.
-    fn call(self: Box<Self>, hosts: Vec<Docker>, deadline: Duration, call: Call) -> Pending<'static, Result<Answer>>;
+    fn call(self: Box<Self>, hosts: Vec<Member>, deadline: Duration, call: Call) -> Pending<'static, Result<Answer>>;
 }
+
+/// One host of a fleet call: its name, and its daemon or why it may not be asked.
+pub type Member = (String, Result<Docker>);
 
 /// How many hosts a fleet call asks at once.
 const HOSTS_AT_ONCE: usize = 64;
 
 impl<T: FleetTool> FleetCall for T {
+    fn arguments(&self) -> Json {
+        written(self)
+    }
+
     fn deadline(&self) -> Option<Duration> {
         FleetTool::deadline(self)
     }
 
-    fn call(self: Box<Self>, hosts: Vec<Docker>, deadline: Duration, call: Call) -> Pending<'static, Result<Answer>> {
+    fn call(self: Box<Self>, hosts: Vec<Member>, deadline: Duration, call: Call) -> Pending<'static, Result<Answer>> {
         use futures_util::{StreamExt, stream};
         Box::pin(async move {
             let single = hosts.len() == 1;
             let tool = self.as_ref();
             let call = &call;
             let mut answers: Vec<(usize, HostAnswer<T::Part>)> = stream::iter(hosts.into_iter().enumerate())
-                .map(|(position, docker)| async move {
-                    let answer = tokio::time::timeout(deadline, tool.ask(&docker, call)).await.unwrap_or_else(|_| {
+                .map(|(position, (host, docker))| async move {
+                    let asked = async { tool.ask(&docker?, call).await };
+                    let answer = tokio::time::timeout(deadline, asked).await.unwrap_or_else(|_| {
                         Err(Error::timeout(format!("the host did not answer within {} s", deadline.as_secs())))
                     });
-                    let host = docker.host().to_owned();
                     let answer = answer.map_err(|error| error.on(&host));
                     (position, HostAnswer { host, answer })
                 })

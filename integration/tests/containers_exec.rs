@@ -115,7 +115,8 @@ async fn a_command_that_is_taken_back_is_ended_too() {
         let rig = Rig::new(link);
         let name = rig.sleeper("taken").await;
         let arguments = json!({"host": "lab", "container": name, "command": ["sleep", "4715"], "timeout": 60});
-        let request = Request::new("exec_in_container", arguments.as_object().cloned().unwrap());
+        let request =
+            Request::new(rig.gateway.caller("test"), "exec_in_container", arguments.as_object().cloned().unwrap());
         let cancelled = request.cancelled.clone();
         let gateway = rig.gateway.clone();
         let call = tokio::spawn(async move { gateway.call(request).await });

@@ -132,11 +132,12 @@ impl Watched {
 
     /// Makes a call; answers its outcome and what the engine was sent.
     async fn call(&self, tool: &str, arguments: &Json) -> (Result<Answer, String>, Vec<Recorded>) {
-        let call = self.gateway.call(Request::new(tool, arguments.clone()));
+        let call = self.gateway.call(Request::new(self.gateway.caller("test"), tool, arguments.clone()));
         let limit = std::time::Duration::from_secs(60);
         let ended = tokio::time::timeout(limit, call).await.unwrap_or_else(|_| panic!("{tool} {arguments:?} hangs"));
         let outcome = ended.map_err(|failure| match failure {
             Failure::Tool(error) | Failure::UnknownTool(error) => format!("{}: {error}", error.kind()),
+            Failure::Asked { form, .. } => panic!("it asked: {form:?}"),
         });
         (outcome, self.recorder.take())
     }

@@ -20,7 +20,10 @@ fn row<'a>(survey: &'a Value, host: &str) -> &'a Value {
 
 async fn ask(specs: &[String], tool: &str, arguments: Value) -> Answer {
     let arguments = arguments.as_object().cloned().unwrap();
-    gateway(specs).call(Request::new(tool, arguments)).await.unwrap()
+    {
+        let gateway = gateway(specs);
+        gateway.call(Request::new(gateway.caller("test"), tool, arguments)).await.unwrap()
+    }
 }
 
 fn data(answer: &Answer) -> Value {

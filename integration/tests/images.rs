@@ -161,7 +161,7 @@ async fn an_image_is_pulled_with_progress() {
         let Value::Object(arguments) = json!({"image": repository}) else { unreachable!() };
         let request = Request {
             progress: Arc::new(move |progress| heard.lock().unwrap().push((Instant::now(), progress))),
-            ..Request::new("pull_image", arguments)
+            ..Request::new(rig.gateway.caller("test"), "pull_image", arguments)
         };
         let pulled = rig.gateway.call(request).await.expect("the pull").structured.unwrap();
         assert_eq!((&pulled["image"], &pulled["up_to_date"]), (&json!(latest), &json!(false)), "{link:?}");
@@ -280,9 +280,9 @@ async fn a_pull_that_is_taken_back_closes_its_connection() {
     let address = registry.local_addr().unwrap();
 
     let Value::Object(arguments) = json!({"image": format!("{address}/a/b:1")}) else { unreachable!() };
-    let request = Request::new("pull_image", arguments);
-    let cancelled = request.cancelled.clone();
     let gateway = gateway(&[format!("lab=unix://{}", socket.display())]);
+    let request = Request::new(gateway.caller("test"), "pull_image", arguments);
+    let cancelled = request.cancelled.clone();
     let call = tokio::spawn(async move { gateway.call(request).await });
     let daemon = tokio::time::timeout(Duration::from_secs(10), registry.accept()).await.expect("the daemon connects");
 

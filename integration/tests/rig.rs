@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use quaymaster::{
-    config::{Config, Environment, Flags},
+    config::{
+        Config, Environment, Flags,
+        limits::{Bodies, Confirm, Profile, Rule, Verdict},
+    },
     gateway::{Failure, Gateway, Request},
     tool::Answer,
 };
@@ -55,14 +58,29 @@ pub fn environment() -> Environment {
         home: Some(lab("LAB_HOME").into()),
         user: Some("root".into()),
         working_directory: lab("LAB_DIR").into(),
+        ..Environment::default()
     }
 }
 
-/// A gateway for host specifications, in order.
+/// A gateway for host specifications, in order, that asks nobody and lets every body pass.
 pub fn gateway(specs: &[String]) -> Arc<Gateway> {
+    gateway_with(specs, |config| {
+        for host in &mut config.hosts {
+            host.limits.confirm = Confirm::Never;
+            host.limits.bodies = Bodies::of(Profile::Open);
+            host.limits.bodies.rules = Rule::ALL.iter().map(|rule| (*rule, Verdict::Allow)).collect();
+        }
+    })
+}
+
+/// A gateway for host specifications with other settings than the defaults; it keeps its audit and its
+/// approvals in a directory of its own.
+pub fn gateway_with(specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let flags = Flags { hosts: specs.to_vec(), toolsets: vec!["all".into()], ..Flags::default() };
     let environment = environment();
-    let config = Config::load(&environment, &flags).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
+    let mut config = Config::load(&environment, &flags).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
+    config.state = Some(std::env::temp_dir().join(format!("quaymaster-test-{}-{:08x}", std::process::id(), rand())));
+    set(&mut config);
     Gateway::new(config, environment).expect("the gateway")
 }
 
@@ -92,7 +110,7 @@ impl Rig {
     /// Calls a tool.
     pub async fn call(&self, tool: &str, arguments: Value) -> Reply {
         let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
-        Reply(self.gateway.call(Request::new(tool, arguments)).await)
+        Reply(self.gateway.call(Request::new(self.gateway.caller("test"), tool, arguments)).await)
     }
 
     /// Starts a container of the lab's image that sleeps; the caller removes it.
@@ -136,6 +154,7 @@ impl Reply {
         match self.0 {
             Ok(answer) => panic!("the call succeeded: {}", answer.text),
             Err(Failure::Tool(error) | Failure::UnknownTool(error)) => error.to_json(),
+            Err(Failure::Asked { form, .. }) => panic!("it asked: {form:?}"),
         }
     }
 

@@ -12,8 +12,10 @@ use crate::rig::{environment, gateway, lab};
 
 async fn list(gateway: &Arc<Gateway>) -> Result<Value, String> {
     let Value::Object(arguments) = json!({"all": true}) else { unreachable!() };
-    let answer =
-        gateway.call(Request::new("list_containers", arguments)).await.map_err(|error| format!("{error:?}"))?;
+    let answer = gateway
+        .call(Request::new(gateway.caller("test"), "list_containers", arguments))
+        .await
+        .map_err(|error| format!("{error:?}"))?;
     let listed = Value::Object(answer.structured.ok_or("no structured answer")?);
     match listed["hosts"][0]["status"].as_str() {
         Some("ok") => Ok(listed),

@@ -37,8 +37,10 @@ fn connections(port: u16) -> usize {
 
 async fn list(gateway: Arc<Gateway>) -> Result<usize, String> {
     let arguments = json!({"all": true}).as_object().cloned().unwrap();
-    let answer =
-        gateway.call(Request::new("list_containers", arguments)).await.map_err(|error| format!("{error:?}"))?;
+    let answer = gateway
+        .call(Request::new(gateway.caller("test"), "list_containers", arguments))
+        .await
+        .map_err(|error| format!("{error:?}"))?;
     answer.structured.and_then(|fields| Some(fields.get("containers")?.as_array()?.len())).ok_or("no rows".to_owned())
 }
 

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Screen, screen::Stream, usage};
 use crate::{
-    error::Result,
-    gateway::{Failure, Gateway, Request},
+    error::{Error, Result},
+    gateway::{Failure, Gateway, Request, confirm::Voice},
     tool::{Answer, Progress},
 };
 
@@ -48,6 +48,8 @@ impl Call {
         let request = Request {
             tool: self.tool,
             arguments,
+            caller: gateway.caller("command line"),
+            voice: Voice::Silent,
             progress: {
                 let line = line.clone();
                 Arc::new(move |progress| line.show(&progress))
@@ -66,6 +68,7 @@ impl Call {
             Ok(answer) => print(answer, screen, json).map(|()| ExitCode::SUCCESS),
             Err(Failure::UnknownTool(error)) => Err(usage(&error)),
             Err(Failure::Tool(error)) => Err(error),
+            Err(Failure::Asked { .. }) => Err(Error::internal("a question came back as an answer")),
         }
     }
 }

@@ -13,9 +13,10 @@ use crate::{
 
 pub(super) async fn run(gateway: &Arc<Gateway>, screen: &Screen, json: bool) -> Result<ExitCode> {
     let arguments: Json = [("detail".to_owned(), json!("all"))].into_iter().collect();
-    let answer = gateway.call(Request::new("survey_hosts", arguments)).await;
+    let answer = gateway.call(Request::new(gateway.caller("command line"), "survey_hosts", arguments)).await;
     let answer = answer.map_err(|failure| match failure {
         Failure::UnknownTool(error) | Failure::Tool(error) => error,
+        Failure::Asked { .. } => Error::internal("the survey asked for an approval"),
     })?;
     let survey = answer.structured.map(Value::from).ok_or_else(|| Error::internal("the survey has no data"))?;
     if json {

@@ -29,6 +29,7 @@ pub(super) fn environment() -> Environment {
         home: home.or_else(|| account.as_ref().map(|account| account.dir.clone())),
         user: account.map(|account| account.name),
         working_directory: env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        container: None,
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Environment {
     pub user: Option<String>,
     /// Where the process was started.
     pub working_directory: PathBuf,
+    /// The full id of the container that the process itself runs in, if it runs in one.
+    pub container: Option<String>,
 }
 
 impl Environment {

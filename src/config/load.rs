@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    Config, Endpoint, Environment, HostConfig, Mode,
+    AuditSettings, Config, Endpoint, Environment, HostConfig, Limits, Mode,
     anchor::Anchor,
     file::{File, FileHost, SshSettings},
     refusal::{located, quoted, quoted_path, refusal, suggestion},
@@ -49,7 +49,19 @@ impl Config {
             hosts.push(host);
             warnings.extend(found.into_iter().map(|warning| format!("host \"{name}\": {warning}")));
         }
-        Ok(Self { hosts, toolsets, deny, labels, origin, warnings })
+        Ok(Self {
+            hosts,
+            toolsets,
+            deny,
+            labels,
+            registries: Vec::new(),
+            state: state(environment),
+            approval_passphrase: None,
+            audit: AuditSettings::default(),
+            secrets: None,
+            origin,
+            warnings,
+        })
     }
 }
 
@@ -129,7 +141,9 @@ fn configured(host: FileHost, cap: Mode, environment: &Environment) -> Result<(H
     if let Endpoint::Ssh(endpoint) = &mut resolved.endpoint {
         ssh.apply(endpoint);
     }
-    let host = HostConfig { name: spec.name, endpoint: resolved.endpoint, mode: spec.mode.max(cap), note, tags };
+    let mode = spec.mode.max(cap);
+    let limits = Limits::of(mode, &resolved.endpoint);
+    let host = HostConfig { name: spec.name, endpoint: resolved.endpoint, mode, note, tags, limits };
     Ok((host, resolved.warnings))
 }
 
@@ -158,4 +172,11 @@ fn words(flags: &[String], variable: Option<&str>, file: Option<&Vec<String>>) -
         }
     }
     words
+}
+
+/// `$XDG_STATE_HOME/quaymaster`, else `~/.local/state/quaymaster`.
+fn state(environment: &Environment) -> Option<PathBuf> {
+    let named = environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || environment.home.as_ref().map(|home| home.join(".local/state"));
+    named.or_else(home).map(|directory| directory.join("quaymaster"))
 }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     config::{Config, Environment, HostConfig},
     error::{Error, Kind, Result, nearest},
+    redact::Reveal,
 };
 
 /// The newest API that our models know.
@@ -78,6 +79,7 @@ pub struct Health {
 /// One configured host: its settings, its connections, its engine.
 pub struct Host {
     config: HostConfig,
+    reveal: Reveal,
     pool: Arc<Pool>,
     engine: Mutex<Option<Engine>>,
     health: Mutex<Health>,
@@ -107,6 +109,7 @@ impl Host {
     fn new(config: HostConfig, environment: &Arc<Environment>) -> Self {
         let pool = Pool::new(Dialer::new(&config, environment));
         Self {
+            reveal: Reveal::new(&config.limits.reveal),
             config,
             pool,
             engine: Mutex::default(),
@@ -121,6 +124,11 @@ impl Host {
     #[must_use]
     pub fn config(&self) -> &HostConfig {
         &self.config
+    }
+
+    /// Names whose values are shown.
+    pub(super) fn reveal(&self) -> &Reveal {
+        &self.reveal
     }
 
     /// What the daemon said of itself, if it was ever met.

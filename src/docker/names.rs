@@ -50,6 +50,12 @@ pub fn image<'a>(argument: &str, reference: &'a str) -> Result<&'a str> {
     }
 }
 
+/// How an image can be written: as it was named, in full, and as people write it.
+#[must_use]
+pub fn spellings(reference: &str) -> Vec<String> {
+    vec![reference.to_owned()]
+}
+
 /// A network by name or id; its names may hold blanks and slashes, so it is only ever looked up in a list.
 ///
 /// # Errors

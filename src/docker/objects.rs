@@ -1,9 +1,15 @@
 //! Objects of an engine, resolved once: what a caller named becomes a full id that the request carries.
 
+use std::sync::Arc;
+
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{Docker, Target, names};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    redact::{self, Masks, Reveal},
+};
 
 /// What kind of object it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,13 +48,31 @@ pub struct Object {
     pub id: String,
     /// The name without a slash in front; an image's first tag, or its id where it has none.
     pub name: String,
-    /// The engine's document about it.
+    /// The engine's document about it, redacted.
     pub facts: Value,
+    /// What an approval is bound to: a hash of everything that makes the object what it is, but not of
+    /// what it does at the moment.
+    pub digest: String,
+    /// What must not be seen in a container's logs and output.
+    pub masks: Arc<Masks>,
 }
 
 impl Object {
-    fn new(kind: ObjectKind, asked: &str, id: String, name: String, facts: Value) -> Self {
-        Self { kind, asked: asked.to_owned(), id, name, facts }
+    /// An object of a document as the engine sent it.
+    fn new(kind: ObjectKind, asked: &str, id: String, name: String, mut facts: Value, reveal: &Reveal) -> Self {
+        let digest = digest(kind, &facts);
+        let masks = Arc::new(Masks::of(&facts, reveal));
+        redact::document(&mut facts, reveal);
+        Self { kind, asked: asked.to_owned(), id, name, facts, digest, masks }
+    }
+
+    /// An object as a list of the engine shows it.
+    #[must_use]
+    pub fn listed(kind: ObjectKind, id: String, name: String, facts: Value) -> Self {
+        // A row may have been masked with this process's key: only what is the same in every process counts.
+        let made = facts.get("CreatedAt").or(facts.get("Created")).cloned().unwrap_or_default();
+        let digest = hash(&[&Value::from(id.as_str()), &made]);
+        Self { kind, asked: name.clone(), id, name, facts, digest, masks: Arc::default() }
     }
 
     /// A part of the engine's document, by JSON pointer.
@@ -72,12 +96,12 @@ impl Docker {
     pub async fn container(&self, argument: &str, name: &str) -> Result<Object> {
         let name = names::object(argument, name)?;
         let facts = self
-            .json(Target::new(format!("/containers/{name}/json")))
+            .original(Target::new(format!("/containers/{name}/json")))
             .await
             .map_err(|error| missing(error, ObjectKind::Container, name, "list_containers"))?;
         let id = text(&facts, "/Id")?;
         let own = text(&facts, "/Name")?.trim_start_matches('/').to_owned();
-        Ok(Object::new(ObjectKind::Container, name, id, own, facts))
+        Ok(Object::new(ObjectKind::Container, name, id, own, facts, self.reveal()))
     }
 
     /// Finds an image by reference, id, or the beginning of an id.
@@ -87,12 +111,12 @@ impl Docker {
     pub async fn image(&self, argument: &str, reference: &str) -> Result<Object> {
         let reference = names::image(argument, reference)?;
         let facts = self
-            .json(Target::new(format!("/images/{reference}/json")))
+            .original(Target::new(format!("/images/{reference}/json")))
             .await
             .map_err(|error| missing(error, ObjectKind::Image, reference, "list_images"))?;
         let id = text(&facts, "/Id")?;
         let own = facts.pointer("/RepoTags/0").and_then(Value::as_str).unwrap_or(&id).to_owned();
-        Ok(Object::new(ObjectKind::Image, reference, id, own, facts))
+        Ok(Object::new(ObjectKind::Image, reference, id, own, facts, self.reveal()))
     }
 
     /// Finds a network by name, id, or the beginning of an id.
@@ -119,8 +143,8 @@ impl Docker {
             [one] => {
                 let id = text(one, "/Id")?;
                 // The list leaves out who is connected.
-                let facts = self.json(Target::new(format!("/networks/{}", names::object("id", &id)?))).await?;
-                Ok(Object::new(ObjectKind::Network, name, id, text(one, "/Name")?, facts))
+                let facts = self.original(Target::new(format!("/networks/{}", names::object("id", &id)?))).await?;
+                Ok(Object::new(ObjectKind::Network, name, id, text(one, "/Name")?, facts, self.reveal()))
             }
             several => Err(Error::conflict(format!("{} networks are called {}", several.len(), names::quote(name)))
                 .hint("name it by id; list_networks shows them")),
@@ -134,12 +158,33 @@ impl Docker {
     pub async fn volume(&self, argument: &str, name: &str) -> Result<Object> {
         let name = names::object(argument, name)?;
         let facts = self
-            .json(Target::new(format!("/volumes/{name}")))
+            .original(Target::new(format!("/volumes/{name}")))
             .await
             .map_err(|error| missing(error, ObjectKind::Volume, name, "list_volumes"))?;
         let own = text(&facts, "/Name")?;
-        Ok(Object::new(ObjectKind::Volume, name, own.clone(), own, facts))
+        Ok(Object::new(ObjectKind::Volume, name, own.clone(), own, facts, self.reveal()))
     }
+}
+
+/// A hash of what makes an object what it is; the same in every process.
+fn digest(kind: ObjectKind, facts: &Value) -> String {
+    let parts: &[&str] = match kind {
+        ObjectKind::Container => &["/Id", "/Name", "/Image", "/Created", "/Config", "/HostConfig", "/Mounts"],
+        ObjectKind::Image => &["/Id"],
+        ObjectKind::Network => &["/Id", "/Name", "/Driver", "/Created", "/Options", "/Labels", "/IPAM"],
+        // A volume made anew has the same name and another date.
+        ObjectKind::Volume => &["/Name", "/Driver", "/CreatedAt", "/Options", "/Labels", "/Mountpoint"],
+    };
+    hash(&parts.iter().map(|part| facts.pointer(part).unwrap_or(&Value::Null)).collect::<Vec<_>>())
+}
+
+fn hash(parts: &[&Value]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.to_string());
+        hash.update([0]);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A daemon's 404 in our words, with the tool that shows what there is.

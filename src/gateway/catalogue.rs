@@ -5,12 +5,12 @@ use std::sync::Arc;
 use globset::{Glob, GlobMatcher};
 use serde_json::{Value, json};
 
-use super::{Gateway, tools::OWN};
+use super::{Gateway, caller::Caller, tools::OWN};
 use crate::{
-    config::{Config, Mode},
+    config::{Config, HostConfig},
     docker::{Host, names::quote},
     error::{Error, Result, nearest},
-    tool::{Access, Answer, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending},
+    tool::{Answer, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending},
     tools::TOOLSETS,
 };
 
@@ -45,8 +45,15 @@ pub enum Run {
 
 /// A parsed call of a tool about the gateway itself.
 pub trait OwnCall: Send + Sync {
-    /// Runs it; `hosts` is empty for a tool without `host`.
-    fn call(self: Box<Self>, gateway: &Gateway, hosts: Vec<Arc<Host>>) -> Pending<'_, Result<Answer>>;
+    /// The parsed arguments, defaults included.
+    fn arguments(&self) -> Json;
+    /// Runs it for somebody; `hosts` is empty for a tool without `host`.
+    fn call<'a>(
+        self: Box<Self>,
+        gateway: &'a Gateway,
+        hosts: Vec<Arc<Host>>,
+        caller: &'a Caller,
+    ) -> Pending<'a, Result<Answer>>;
 }
 
 /// A tool about the gateway itself, as a plain value.
@@ -81,7 +88,7 @@ impl Catalogue {
         let everything = everything();
         let denied = denied(&config.deny, &everything)?;
         let wanted = wanted(&config.toolsets)?;
-        let mildest_allowed = |access: Access| config.hosts.iter().any(|host| possible(access, host.mode));
+        let possible = |card: &Card| config.hosts.iter().any(|host| possible(card, host));
         let entries: Vec<Entry> = everything
             .into_iter()
             .filter(|entry| !denied.iter().any(|glob| glob.is_match(entry.card.name) || glob.is_match(entry.toolset)))
@@ -89,7 +96,7 @@ impl Catalogue {
         let listed = entries
             .iter()
             .enumerate()
-            .filter(|(_, entry)| wanted.iter().any(|name| is_in(entry, name)) && mildest_allowed(entry.card.access))
+            .filter(|(_, entry)| wanted.iter().any(|name| is_in(entry, name)) && possible(&entry.card))
             .map(|(position, _)| position)
             .collect();
         Ok(Self { entries, listed })
@@ -161,10 +168,11 @@ fn host_schema(argument: HostArgument, effect: Effect, config: &Config) -> Optio
     })
 }
 
-/// Whether a host of that mode could ever allow the mildest call of a tool.
-fn possible(access: Access, mode: Mode) -> bool {
-    use crate::docker::access::Permissions;
-    access.mildest.allowed_by(mode) && Permissions::implied_by(mode).covers(access.always)
+/// Whether a host could ever allow the mildest call of a tool.
+fn possible(card: &Card, host: &HostConfig) -> bool {
+    card.access.mildest.allowed_by(host.mode)
+        && host.limits.permissions.covers(card.access.always)
+        && host.limits.tools.admit([card.name])
 }
 
 fn is_in(entry: &Entry, toolset: &str) -> bool {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     docker::names::quote,
     error::{Error, Result},
-    gateway::{Failure, Gateway, Request},
+    gateway::{Failure, Gateway, Request, caller::Caller},
     tool::Json,
 };
 
@@ -83,13 +83,15 @@ pub(super) fn templates(gateway: &Gateway) -> Vec<ResourceTemplate> {
 pub(super) async fn read(
     gateway: &Arc<Gateway>,
     uri: String,
+    caller: Caller,
     cancelled: CancellationToken,
 ) -> Result<ReadResourceResult> {
     let (tool, arguments) = target(gateway, &uri)?;
-    let request = Request { cancelled, ..Request::new(tool, arguments) };
+    let request = Request { cancelled, ..Request::new(caller, tool, arguments) };
     let answer = gateway.call(request).await.map_err(|failure| match failure {
         Failure::UnknownTool(_) => unknown(&uri),
         Failure::Tool(error) => error,
+        Failure::Asked { .. } => Error::internal("a resource asked for an approval"),
     })?;
     let contents = match answer.structured {
         Some(fields) => ResourceContents::text(serde_json::Value::Object(fields).to_string(), uri)

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     error::{Error, Result},
-    gateway::{Failure, Gateway, Request, catalogue::Entry},
+    gateway::{Failure, Gateway, Request, caller::Caller, catalogue::Entry, confirm::Voice},
     tool::{Effect, Progress},
 };
 
@@ -46,11 +46,14 @@ pub(super) async fn call(
     gateway: &Arc<Gateway>,
     request: CallToolRequestParams,
     context: &RequestContext<RoleServer>,
+    caller: Caller,
     cancelled: CancellationToken,
 ) -> Result<CallToolResult, ErrorData> {
     let request = Request {
         tool: request.name.into_owned(),
         arguments: request.arguments.unwrap_or_default(),
+        caller,
+        voice: Voice::Silent,
         progress: progress(context),
         cancelled,
     };
@@ -65,6 +68,7 @@ pub(super) async fn call(
             result.structured_content = Some(json!({"error": error.to_json()}));
             Ok(result)
         }
+        Err(Failure::Asked { .. }) => Err(ErrorData::internal_error("a question came back as an answer", None)),
         Err(Failure::UnknownTool(error)) => {
             Err(ErrorData::new(ErrorCode::INVALID_PARAMS, sentence(&error), Some(error.to_json())))
         }

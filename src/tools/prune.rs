@@ -161,13 +161,7 @@ mod tests {
     use crate::{error::Error, tool::ObjectKind};
 
     fn object(name: &str) -> Object {
-        Object {
-            kind: ObjectKind::Network,
-            asked: name.to_owned(),
-            id: format!("{name}0123456789abcdef"),
-            name: name.to_owned(),
-            facts: Value::Null,
-        }
+        Object::listed(ObjectKind::Network, format!("{name}0123456789abcdef"), name.to_owned(), Value::Null)
     }
 
     fn access() -> Access {

@@ -291,7 +291,8 @@ fn the_parts_of_the_gateway_do_not_know_it() {
             continue;
         }
         for path in source.paths.iter().filter(|path| path.len() > 2 && path[0] == "crate" && path[1] == "gateway") {
-            assert_eq!(&path[2], part, "{} names {}", source.file, shown(path));
+            let below = path[2] == "caller" || (part == "policy" && path[2] == "body");
+            assert!(below || &path[2] == part, "{} names {}", source.file, shown(path));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quaymaster::{
-    config::{Config, Environment, Flags},
+    config::{Config, Environment, Flags, limits::Confirm},
     error::Error,
     gateway::{Failure, Gateway, Request},
     tool::Answer,
@@ -30,9 +30,17 @@ pub(crate) fn three_hosts() -> Config {
     ])
 }
 
-/// A gateway in front of some hosts.
+/// A gateway in front of some hosts that asks nobody.
 pub(crate) fn gateway(hosts: &[String]) -> Arc<Gateway> {
-    Gateway::new(config(hosts), environment()).expect("the gateway")
+    gateway_with(hosts, |config| config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never))
+}
+
+/// A gateway with other settings than the defaults; it keeps its audit and its approvals in a directory of its own.
+pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
+    let mut config = config(hosts);
+    config.state = Some(tempfile::tempdir().expect("a directory").keep());
+    set(&mut config);
+    Gateway::new(config, environment()).expect("the gateway")
 }
 
 /// Calls a tool; a call that does not end within `seconds` fails the test.
@@ -40,11 +48,12 @@ pub(crate) async fn call(gateway: &Arc<Gateway>, tool: &str, arguments: Value, s
     let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
     let shown = format!("{arguments:?}");
     let shown: String = shown.chars().take(200).collect();
-    let call = gateway.call(Request::new(tool, arguments));
+    let call = gateway.call(Request::new(gateway.caller("test"), tool, arguments));
     let ended = tokio::time::timeout(Duration::from_secs(seconds), call).await;
     match ended.unwrap_or_else(|_| panic!("{tool} did not end within {seconds} s: {shown}")) {
         Err(Failure::UnknownTool(error)) => panic!("{error}"),
         Err(Failure::Tool(error)) => Err(error),
+        Err(Failure::Asked { form, .. }) => panic!("it asked: {form:?}"),
         Ok(answer) => Ok(answer),
     }
 }

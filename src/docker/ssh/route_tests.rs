@@ -23,6 +23,7 @@ impl Home {
             home: Some(home.clone()),
             user: Some("ann".into()),
             working_directory: "/desk".into(),
+            ..Environment::default()
         };
         let this = Self { directory, environment };
         this.write(".ssh/config", config);

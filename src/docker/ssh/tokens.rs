@@ -105,6 +105,7 @@ mod tests {
             home: Some("/home/ann".into()),
             user: Some("ann".into()),
             working_directory: "/desk".into(),
+            ..Environment::default()
         };
         let tokens = Tokens {
             given: "prod",

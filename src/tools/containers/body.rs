@@ -13,15 +13,14 @@ use bollard::{
     query_parameters::CreateContainerOptionsBuilder,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::pull::{self, Pull};
 use crate::{
     docker::{Docker, names},
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     redact,
-    tool::{Access, Call, Object, ObjectKind, Permission, Plan},
+    tool::{Access, BodyKind, Call, Object, ObjectKind, Permission, Plan},
 };
 
 /// From this API version on a container can be created on several networks at once.
@@ -160,7 +159,8 @@ impl NewContainer {
             plan = plan.needing(Permission::Images);
         }
         body.host_config = Some(host);
-        Ok(plan.on(image).on(networks.into_iter().map(|network| network.0)).sending(sent(&body)?))
+        let plan = plan.on(image).on(networks.into_iter().map(|network| network.0)).using(self.image.as_str());
+        plan.sending(BodyKind::Container, &body)
     }
 
     /// Makes the container as it was planned: the image, the container, its further networks.
@@ -168,7 +168,7 @@ impl NewContainer {
         if plan.permissions.has(Permission::Images) {
             pull::pull(docker, &self.image, self.platform.as_deref(), call).await?;
         }
-        let body: ContainerCreateBody = planned(plan)?;
+        let body: ContainerCreateBody = plan.sent()?;
         let mut options = CreateContainerOptionsBuilder::new();
         if let Some(name) = &self.name {
             options = options.name(name);
@@ -308,19 +308,6 @@ pub(super) async fn remains(docker: &Docker, id: &str, error: Error) -> Error {
     error.hint(format!(
         "{hint}container {name} was created and remains: mend the cause and use start_container, or use remove_container"
     ))
-}
-
-/// A typed body as the plan carries it.
-pub(super) fn sent(body: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(body).map_err(|error| Error::internal("a request cannot be written").detail(error.to_string()))
-}
-
-/// The typed body of a plan.
-pub(super) fn planned<T: DeserializeOwned>(plan: &Plan) -> Result<T> {
-    let body = plan.body.clone().unwrap_or_default();
-    serde_json::from_value(body).map_err(|error| {
-        Error::new(Kind::Internal, "the planned request cannot be read back").detail(error.to_string())
-    })
 }
 
 /// `NAME=value` of every variable.

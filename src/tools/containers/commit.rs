@@ -13,7 +13,7 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Result},
-    tool::{Access, Call, Permission, Plan, Summary, Tool},
+    tool::{Access, BodyKind, Call, Permission, Plan, Summary, Tool},
     tools::{pull::reference::Reference, view::short_id},
 };
 
@@ -80,7 +80,8 @@ impl Tool for CommitContainer {
             return Err(Error::invalid(format!("argument \"changes\": {} is not one line", quote(line)))
                 .hint("one instruction for each entry, such as \"ENV A=b\""));
         }
-        Ok(Plan::declared(Self::ACCESS).on([reading.container("container", &self.container).await?]))
+        let plan = Plan::declared(Self::ACCESS).on([reading.container("container", &self.container).await?]);
+        plan.using(self.image.as_str()).sending(BodyKind::Commit, &serde_json::json!({"Changes": self.changes}))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Committed> {

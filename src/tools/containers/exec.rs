@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    body::{arguments, planned, sent, variables, words},
+    body::{arguments, variables, words},
     output::Transcript,
 };
 use crate::{
@@ -27,7 +27,8 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Result},
-    tool::{Access, Call, Permission, Plan, Text, Tool},
+    secret::random,
+    tool::{Access, BodyKind, Call, Permission, Plan, Text, Tool},
 };
 
 /// How long a command may take when nobody says.
@@ -116,12 +117,12 @@ impl Tool for ExecInContainer {
         if container.is("/State/Paused") {
             return Err(Error::conflict(format!("container {name} is paused")).hint("unpause_container lets it go on"));
         }
-        Ok(Plan::declared(Self::ACCESS).on([container]).sending(sent(&body)?))
+        Plan::declared(Self::ACCESS).on([container]).entering().sending(BodyKind::Exec, &body)
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Text> {
         let container = plan.object()?;
-        let body: ExecConfig = planned(&plan)?;
+        let body: ExecConfig = plan.sent()?;
         let limit = self.limit();
         let source = format!("container {}", container.name);
         let process = Process::create(docker, &container.id, body).await?;
@@ -336,10 +337,5 @@ fn is_running(state: &Value) -> bool {
 
 /// A variable that no other process has.
 fn mark() -> Result<String> {
-    let mut random = [0; 16];
-    rustls::crypto::ring::default_provider()
-        .secure_random
-        .fill(&mut random)
-        .map_err(|_| Error::internal("there are no random numbers"))?;
-    Ok(format!("{MARK}={:032x}", u128::from_be_bytes(random)))
+    Ok(format!("{MARK}={:032x}", u128::from_be_bytes(random()?)))
 }

@@ -131,5 +131,5 @@ impl Tool for PruneContainers {
 fn stopped(container: &Value) -> Option<Object> {
     let id = Some(text(container, "Id")).filter(|id| !id.is_empty())?.to_owned();
     let name = container.pointer("/Names/0").and_then(Value::as_str).unwrap_or(&id).trim_start_matches('/').to_owned();
-    Some(Object { kind: ObjectKind::Container, asked: name.clone(), id, name, facts: container.clone() })
+    Some(Object::listed(ObjectKind::Container, id, name, container.clone()))
 }

@@ -5,11 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::{planned, sent, values};
+use super::body::values;
 use crate::{
     docker::{Docker, names},
     error::{Error, Result},
-    tool::{Access, Call, Object, Permission, Plan, Summary, Tool, text::count},
+    tool::{Access, BodyKind, Call, Object, Permission, Plan, Summary, Tool, text::count},
     tools::view::{bytes, short_id, text},
 };
 
@@ -116,12 +116,12 @@ impl Tool for UpdateContainer {
             return Err(Error::invalid("nothing is to be changed").hint("give \"memory\", \"cpus\", \"restart\", ..."));
         }
         let container = reading.container("container", &self.container).await?;
-        Ok(Plan::declared(Self::ACCESS).on([container]).sending(sent(&body)?))
+        Plan::declared(Self::ACCESS).on([container]).sending(BodyKind::Update, &body)
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Updated> {
         let before = plan.object()?;
-        docker.typed().await?.update_container(&before.id, planned(&plan)?).await?;
+        docker.typed().await?.update_container(&before.id, plan.sent()?).await?;
         let after = docker.container("container", &before.id).await?;
         let given = [
             ("memory", self.memory.is_some()),

@@ -380,13 +380,7 @@ mod tests {
     use crate::tool::ObjectKind;
 
     fn container(state: &Value) -> Object {
-        Object {
-            kind: ObjectKind::Container,
-            asked: "web".into(),
-            id: "0".into(),
-            name: "web".into(),
-            facts: json!({"State": state}),
-        }
+        Object::listed(ObjectKind::Container, "0".into(), "web".into(), json!({"State": state}))
     }
 
     #[test]

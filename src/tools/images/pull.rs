@@ -119,7 +119,7 @@ impl Tool for PullImage {
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         self.platform()?;
         let name = self.reference()?.to_string();
-        let plan = Plan::declared(Self::ACCESS);
+        let plan = Plan::declared(Self::ACCESS).using(name.as_str());
         if self.all_tags {
             return Ok(plan);
         }

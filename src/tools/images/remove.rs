@@ -159,13 +159,9 @@ mod tests {
     use crate::tool::ObjectKind;
 
     fn asked(text: &str) -> Result<String> {
-        target(&Object {
-            kind: ObjectKind::Image,
-            asked: text.to_owned(),
-            id: "sha256:ec27ff71eefe".to_owned(),
-            name: "nginx:latest".to_owned(),
-            facts: json!({"RepoTags": ["nginx:latest", "127.0.0.1:5000/web:1"], "RepoDigests": ["nginx@sha256:0a"]}),
-        })
+        let facts = json!({"RepoTags": ["nginx:latest", "127.0.0.1:5000/web:1"], "RepoDigests": ["nginx@sha256:0a"]});
+        let image = Object::listed(ObjectKind::Image, "sha256:ec27ff71eefe".into(), "nginx:latest".into(), facts);
+        target(&Object { asked: text.to_owned(), ..image })
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Tool for TagImage {
         if Reference::of(names::image("tag", &self.tag)?).digest.is_some() {
             return Err(Error::invalid("argument \"tag\" has a digest").hint("a new name is registry, path and tag"));
         }
-        Ok(Plan::declared(Self::ACCESS).on([reading.image("image", &self.image).await?]))
+        Ok(Plan::declared(Self::ACCESS).on([reading.image("image", &self.image).await?]).using(self.tag.as_str()))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Tagged> {

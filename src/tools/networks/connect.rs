@@ -14,7 +14,7 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Result},
-    tool::{Access, Call, Object, Plan, Summary, Tool},
+    tool::{Access, BodyKind, Call, Object, Plan, Summary, Tool},
     tools::view::text,
 };
 
@@ -112,15 +112,13 @@ impl Tool for ConnectNetwork {
             .hint("disconnect_network first, if it is to have other aliases or addresses"));
         }
         let request = NetworkConnectRequest { container: container.id.clone(), endpoint_config: Some(settings) };
-        let body = serde_json::to_value(request).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Plan::declared(Self::ACCESS).on([network, container]).sending(body))
+        Plan::declared(Self::ACCESS).on([network, container]).sending(BodyKind::Connection, &request)
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Connection> {
         let [network, container] = two(&plan.objects)?;
         // What was judged is what is sent.
-        let request: NetworkConnectRequest = serde_json::from_value(plan.body.unwrap_or_default())
-            .map_err(|error| Error::internal(error.to_string()))?;
+        let request: NetworkConnectRequest = plan.sent()?;
         let typed = docker.typed().await?;
         typed.connect_network(&network.id, request).await.map_err(|error| refused(error.into()))?;
         let now = docker.container("container", &container.id).await?;
@@ -224,13 +222,7 @@ mod tests {
 
     #[test]
     fn endpoints_are_found_before_the_first_start_too() {
-        let network = Object {
-            kind: ObjectKind::Network,
-            asked: "web".to_owned(),
-            id: "0a1b".to_owned(),
-            name: "web".to_owned(),
-            facts: Value::Null,
-        };
+        let network = Object::listed(ObjectKind::Network, "0a1b".to_owned(), "web".to_owned(), Value::Null);
         let with = |name: &str, id: &str| json!({"NetworkSettings": {"Networks": {name: {"NetworkID": id}}}});
         assert!(endpoint(&network, &with("web", "")).is_some());
         assert!(endpoint(&network, &with("renamed", "0a1b")).is_some());

@@ -14,7 +14,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     redact,
-    tool::{Access, Call, Plan, Summary, Tool},
+    tool::{Access, BodyKind, Call, Plan, Summary, Tool},
     tools::view::short_id,
 };
 
@@ -159,14 +159,12 @@ impl Tool for CreateNetwork {
             Err(error) if error.kind() == Kind::Conflict => return Err(exists(&self.name)),
             Err(error) => return Err(error),
         }
-        let body = serde_json::to_value(request).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Plan::declared(Self::ACCESS).sending(body))
+        Plan::declared(Self::ACCESS).sending(BodyKind::Network, &request)
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Created> {
         // What was judged is what is sent.
-        let request: NetworkCreateRequest = serde_json::from_value(plan.body.unwrap_or_default())
-            .map_err(|error| Error::internal(error.to_string()))?;
+        let request: NetworkCreateRequest = plan.sent()?;
         let made = docker.typed().await?.create_network(request).await.map_err(|error| refused(error.into()))?;
         Ok(Created { name: self.name, id: short_id(&made.id), warning: redact::plain(&made.warning) })
     }

@@ -158,7 +158,7 @@ fn is_candidate(network: &Value, used: &HashSet<&str>, until: Option<Timestamp>)
 fn object(network: &Value) -> Result<Object> {
     let id = names::object("id", text(network, "Id"))?.to_owned();
     let name = text(network, "Name").to_owned();
-    Ok(Object { kind: ObjectKind::Network, asked: name.clone(), id, name, facts: network.clone() })
+    Ok(Object::listed(ObjectKind::Network, id, name, network.clone()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::PERMISSION;
 use crate::{
     docker::{Docker, names},
     error::{Error, Kind, Result},
-    tool::{Access, Call, Plan, Summary, Tool},
+    tool::{Access, BodyKind, Call, Plan, Summary, Tool},
 };
 
 /// Creates a volume; one of that name that exists already stays as it is.
@@ -66,8 +66,7 @@ impl Tool for CreateVolume {
             labels: Some(call.labels(&self.labels)),
             ..VolumeCreateRequest::default()
         };
-        let body = serde_json::to_value(request).map_err(|error| Error::internal(error.to_string()))?;
-        let plan = Plan::declared(Self::ACCESS).sending(body);
+        let plan = Plan::declared(Self::ACCESS).sending(BodyKind::Volume, &request)?;
         let Some(name) = &self.name else { return Ok(plan) };
         match reading.volume("name", name).await {
             Ok(present) => Ok(plan.on([present])),
@@ -78,8 +77,7 @@ impl Tool for CreateVolume {
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Made> {
         // What was judged is what is sent.
-        let request: VolumeCreateRequest = serde_json::from_value(plan.body.unwrap_or_default())
-            .map_err(|error| Error::internal(error.to_string()))?;
+        let request: VolumeCreateRequest = plan.sent()?;
         let made = docker.typed().await?.create_volume(request).await.map_err(|error| refused(error.into()))?;
         let existed = plan.objects.iter().any(|present| present.id == made.name);
         let ignored = existed && !(self.options.is_empty() && self.labels.is_empty());

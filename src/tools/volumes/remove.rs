@@ -101,5 +101,5 @@ impl Tool for PruneVolumes {
 
 fn object(volume: &Value) -> Object {
     let name = text(volume, "Name").to_owned();
-    Object { kind: ObjectKind::Volume, asked: name.clone(), id: name.clone(), name, facts: volume.clone() }
+    Object::listed(ObjectKind::Volume, name.clone(), name, volume.clone())
 }
