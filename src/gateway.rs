@@ -106,10 +106,38 @@ impl From<Error> for Failure {
     }
 }
 
+/// What the policy says of a call that is not made.
+#[derive(Debug)]
+pub struct Explained {
+    /// The tool.
+    pub tool: &'static str,
+    /// The host, of a call that is for one.
+    pub host: Option<String>,
+    /// What the call would do.
+    pub effect: Effect,
+    /// What it would need.
+    pub permissions: Permissions,
+    /// The names of the objects it would act on.
+    pub objects: Vec<String>,
+    /// What the policy says.
+    pub decision: Decision,
+    /// What would pass, but not in silence.
+    pub notes: Vec<Finding>,
+}
+
 /// What the policy said of a plan, and what it was said of.
 struct Verdict {
     decision: Decision,
     findings: Vec<Finding>,
+}
+
+/// A call of a tool for one host that was planned and decided.
+struct Decided<'a> {
+    entry: &'a Entry,
+    host: &'a Arc<Host>,
+    arguments: Json,
+    plan: Plan,
+    verdict: Verdict,
 }
 
 impl Gateway {
@@ -256,7 +284,9 @@ impl Gateway {
                 .await;
                 let (plan, verdict) = planned.map_err(|error| error.on(name))?;
                 let left = limit.saturating_sub(started.elapsed());
-                let docker = self.permit(entry, host, &arguments, &plan, &verdict, (caller, voice), record).await?;
+                let decided = Decided { entry, host, arguments, plan, verdict };
+                let docker = self.permit(&decided, caller, voice, record).await?;
+                let Decided { plan, verdict, .. } = decided;
                 let answer = within(left, tool.call(&docker, plan, &call)).await.map_err(|error| error.on(name))?;
                 Ok(answer
                     .noting(verdict.findings.iter().filter(|finding| finding.is_noted()).map(|finding| &finding.value)))
@@ -282,6 +312,50 @@ impl Gateway {
                 Ok(within(READ, tool.call(self, hosts, caller)).await?)
             }
         }
+    }
+
+    /// What the policy says of a call, which is planned but not made.
+    ///
+    /// # Errors
+    /// Those that the call would have before its decision: unknown tool, wrong arguments, missing objects.
+    pub async fn explain(&self, tool: &str, mut arguments: Json) -> Result<Explained> {
+        let entry = self.catalogue.find(tool)?;
+        let (tool, access) = (entry.card.name, entry.card.access);
+        let hosts = self.hosts_of(&entry, &mut arguments)?;
+        let host = hosts.first().filter(|_| hosts.len() == 1);
+        let early = |host: &Arc<Host>| policy::decide(&facts(&entry, host, access.mildest, access.always));
+        let mut explained = Explained {
+            tool,
+            host: host.map(|host| host.config().name.clone()),
+            effect: access.mildest,
+            permissions: access.always,
+            objects: Vec::new(),
+            decision: host.map_or(Decision::Allow, early),
+            notes: Vec::new(),
+        };
+        let parse = match entry.run {
+            Run::One(parse) => parse,
+            Run::Fleet(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
+            Run::Own(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
+        };
+        let parsed = parse(arguments, &entry.card.input)?;
+        if let (Some(host), Decision::Allow | Decision::Ask(_)) = (host, &explained.decision) {
+            let call = Call::new(Arc::new(|_| {}), self.labels(tool), self.secrets.clone());
+            let planned = async {
+                let plan = parsed.plan(&host.reading(), &call).await?;
+                let verdict = self.decide(&entry, host, &plan).await?;
+                Ok((plan, verdict))
+            };
+            let planned = planned.await.map_err(|error: Error| error.on(&host.config().name))?;
+            let (plan, Verdict { decision, findings }) = planned;
+            explained.effect = plan.effect;
+            explained.permissions = plan.permissions;
+            explained.objects =
+                plan.objects.iter().map(|object| format!("{} {}", object.kind.as_str(), object.name)).collect();
+            explained.decision = decision;
+            explained.notes = findings.into_iter().filter(Finding::is_noted).collect();
+        }
+        Ok(explained)
     }
 
     /// What the policy says of a plan, by what it does, what it acts on and what it sends.
@@ -323,14 +397,12 @@ impl Gateway {
     /// person's yes where one is needed, and the line in the audit.
     async fn permit(
         &self,
-        entry: &Entry,
-        host: &Arc<Host>,
-        arguments: &Json,
-        plan: &Plan,
-        verdict: &Verdict,
-        (caller, voice): (&Caller, &Voice),
+        decided: &Decided<'_>,
+        caller: &Caller,
+        voice: &Voice,
         record: &Record,
     ) -> Result<Docker, Failure> {
+        let Decided { entry, host, arguments, plan, verdict } = decided;
         let name = host.config().name.as_str();
         let approved = match &verdict.decision {
             Decision::Allow => None,

@@ -2,6 +2,7 @@
 //!
 //! It translates and decides nothing: tools, resources and prompts all become calls of the gateway.
 
+mod asking;
 mod prompts;
 mod resources;
 mod stdio;
@@ -24,6 +25,7 @@ use crate::{
     config::Mode,
     error::{Error, Kind, Result},
     gateway::{Gateway, caller::Caller},
+    redact,
 };
 pub use stdio::LONGEST_LINE;
 
@@ -77,7 +79,12 @@ impl Server {
 
     /// Who makes a request, as far as the protocol tells.
     fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
-        caller(&self.gateway, context)
+        let version = context.protocol_version().map(|version| format!(" {version}")).unwrap_or_default();
+        let client = context.client_info();
+        Caller {
+            client: client.map(|client| redact::shown(&format!("{} {}", client.name, client.version))),
+            ..self.gateway.caller(format!("mcp{version}"))
+        }
     }
 
     /// Cancelled when this request is taken back, or the client leaves.
@@ -119,7 +126,8 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send + '_ {
         let cancelled = self.cancelled(&context);
-        async move { tools::call(&self.gateway, request, &context, self.caller(&context), cancelled).await.map(Into::into) }
+        let caller = self.caller(&context);
+        async move { tools::call(&self.gateway, request, &context, caller, cancelled).await }
     }
 
     async fn list_resources(
@@ -167,12 +175,6 @@ impl ServerHandler for Server {
             .map(Into::into)
             .map_err(|error| protocol_error(&error))
     }
-}
-
-/// The account of this process, with what the client says of itself.
-fn caller(gateway: &Gateway, context: &RequestContext<RoleServer>) -> Caller {
-    let _ = context;
-    gateway.caller("mcp")
 }
 
 /// What an agent has to know before its first call; clients show it once and cut it after 2 KB.

@@ -420,7 +420,7 @@ impl Answer {
         if let Some(fields) = &mut self.structured {
             fields.insert("notes".into(), notes.clone().into());
         }
-        let lines: String = notes.iter().map(|note| format!("note: {note}\n")).collect();
+        let lines = format!("note: {}\n", notes.join("\nnote: "));
         let summary = self.text.trim_end().rfind('\n').map_or(0, |end| end + 1);
         self.text.insert_str(summary, &lines);
         self

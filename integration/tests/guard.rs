@@ -39,6 +39,10 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         "survey_hosts" => vec![json!({}), json!({"detail": "all"})],
         "find" => vec![json!({"query": web}), json!({"query": "data", "kind": "any"})],
         "reconnect_host" | "ping" | "version" | "info" => vec![json!({})],
+        "explain_policy" => vec![
+            json!({"tool": "remove_container", "arguments": {"host": "lab", "containers": [web], "force": true}}),
+            json!({"tool": "run_container", "arguments": new}),
+        ],
         "list_containers" => vec![json!({"all": true, "label": [label]}), json!({"size": true, "name": web})],
         "inspect_container" => {
             vec![json!({"container": web, "section": "all"}), json!({"container": old, "raw": true})]

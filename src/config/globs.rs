@@ -47,6 +47,7 @@ impl Globs {
 
     /// Whether something that has these names is let through: no name is denied, and one is allowed.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand in an array or an iterator made for this")]
     pub fn admit<'a>(&self, names: impl IntoIterator<Item = &'a str> + Clone) -> bool {
         self.layers.iter().all(|layer| {
             !names.clone().into_iter().any(|name| layer.deny.is_match(name))

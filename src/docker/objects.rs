@@ -184,7 +184,7 @@ fn hash(parts: &[&Value]) -> String {
         hash.update(part.to_string());
         hash.update([0]);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hash.finalize())
 }
 
 /// A daemon's 404 in our words, with the tool that shows what there is.

@@ -1,6 +1,7 @@
 //! The tools about the gateway itself: its hosts, its policy, its audit.
 
 mod hosts;
+mod policy;
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use crate::{
 };
 
 /// The tools, in the order of the documentation; all belong to the toolset `hosts`.
-pub(super) const OWN: &[fn() -> OwnDef] = &[own::<hosts::ListHosts>, own::<hosts::ReconnectHost>];
+pub(super) const OWN: &[fn() -> OwnDef] =
+    &[own::<hosts::ListHosts>, own::<hosts::ReconnectHost>, own::<policy::ExplainPolicy>];
 
 /// A tool about the gateway itself. The doc comment is its description, the fields are its schema.
 trait OwnTool: for<'de> Deserialize<'de> + Serialize + JsonSchema + Send + Sync + 'static {

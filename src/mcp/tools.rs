@@ -8,18 +8,19 @@ use std::{
 use rmcp::{
     ErrorData, RoleServer,
     model::{
-        CallToolRequestParams, CallToolResult, ContentBlock, ErrorCode, ProgressNotificationParam, Tool,
-        ToolAnnotations,
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorCode, ProgressNotificationParam,
+        Tool, ToolAnnotations,
     },
     service::RequestContext,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::asking;
 use crate::{
     config::Config,
     error::{Error, Result},
-    gateway::{Failure, Gateway, Request, caller::Caller, catalogue::Entry, confirm::Voice},
+    gateway::{Failure, Gateway, Request, caller::Caller, catalogue::Entry},
     tool::{Effect, Progress},
 };
 
@@ -48,12 +49,13 @@ pub(super) async fn call(
     context: &RequestContext<RoleServer>,
     caller: Caller,
     cancelled: CancellationToken,
-) -> Result<CallToolResult, ErrorData> {
+) -> Result<CallToolResponse, ErrorData> {
+    let voice = asking::voice(&request, context);
     let request = Request {
         tool: request.name.into_owned(),
         arguments: request.arguments.unwrap_or_default(),
         caller,
-        voice: Voice::Silent,
+        voice,
         progress: progress(context),
         cancelled,
     };
@@ -61,14 +63,14 @@ pub(super) async fn call(
         Ok(answer) => {
             let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);
             result.structured_content = answer.structured.map(Value::Object);
-            Ok(result)
+            Ok(result.into())
         }
         Err(Failure::Tool(error)) => {
             let mut result = CallToolResult::error(vec![ContentBlock::text(sentence(&error))]);
             result.structured_content = Some(json!({"error": error.to_json()}));
-            Ok(result)
+            Ok(result.into())
         }
-        Err(Failure::Asked { .. }) => Err(ErrorData::internal_error("a question came back as an answer", None)),
+        Err(Failure::Asked { form, state }) => Ok(asking::required(form, state).into()),
         Err(Failure::UnknownTool(error)) => {
             Err(ErrorData::new(ErrorCode::INVALID_PARAMS, sentence(&error), Some(error.to_json())))
         }

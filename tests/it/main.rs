@@ -9,6 +9,7 @@
 )]
 
 mod arguments;
+mod asking;
 mod catalogue;
 mod cli;
 mod config;

@@ -1,6 +1,6 @@
 //! The protocol over two streams, in both eras, without a daemon.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use quaymaster::{
     config::{Config, Environment, Flags},
@@ -15,77 +15,98 @@ const HOSTS: &str =
     "local=unix:///nowhere/docker.sock, staging=unix:///nowhere/staging.sock(nd), prod=unix:///nowhere/prod.sock(ro)";
 
 /// A client on the other end of the two streams.
-struct Client {
+pub(crate) struct Client {
     input: WriteHalf<DuplexStream>,
     output: Lines<BufReader<ReadHalf<DuplexStream>>>,
     server: tokio::task::JoinHandle<quaymaster::error::Result<()>>,
     next: u64,
     modern: bool,
+    /// What it says that it can do.
+    capabilities: Value,
 }
 
 impl Client {
     fn start(flags: &Flags) -> Self {
         let environment = Environment { variables: BTreeMap::new(), ..Environment::default() };
         let config = Config::load(&environment, flags).unwrap();
-        let gateway = Gateway::new(config, environment).unwrap();
+        Self::of(Gateway::new(config, environment).unwrap(), json!({}))
+    }
+
+    /// A client of a gateway that can do something itself.
+    fn of(gateway: Arc<Gateway>, capabilities: Value) -> Self {
         let (near, far) = tokio::io::duplex(1 << 16);
         let (server_input, server_output) = tokio::io::split(far);
         let server = tokio::spawn(mcp::serve(gateway, server_input, server_output, CancellationToken::new()));
         let (output, input) = tokio::io::split(near);
-        Self { input, output: BufReader::new(output).lines(), server, next: 0, modern: false }
+        Self { input, output: BufReader::new(output).lines(), server, next: 0, modern: false, capabilities }
     }
 
     async fn legacy(flags: &Flags, version: &str) -> Self {
-        let mut client = Self::start(flags);
-        let answer = client
-            .ask(
-                "initialize",
-                json!({"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}),
-            )
-            .await;
+        Self::start(flags).greet(version).await
+    }
+
+    /// A client with sessions, after its handshake.
+    pub(crate) async fn legacy_of(gateway: Arc<Gateway>, capabilities: Value) -> Self {
+        Self::of(gateway, capabilities).greet("2025-11-25").await
+    }
+
+    async fn greet(mut self, version: &str) -> Self {
+        let client = json!({"name": "test", "version": "1"});
+        let params = json!({"protocolVersion": version, "capabilities": self.capabilities, "clientInfo": client});
+        let answer = self.ask("initialize", params).await;
         assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
-        client.write(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string()).await;
-        client
+        self.write(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string()).await;
+        self
     }
 
     fn modern(flags: &Flags) -> Self {
         Self { modern: true, ..Self::start(flags) }
     }
 
-    async fn write(&mut self, line: &str) {
+    /// A client without sessions.
+    pub(crate) fn modern_of(gateway: Arc<Gateway>, capabilities: Value) -> Self {
+        Self { modern: true, ..Self::of(gateway, capabilities) }
+    }
+
+    pub(crate) async fn write(&mut self, line: &str) {
         self.input.write_all(line.as_bytes()).await.unwrap();
         self.input.write_all(b"\n").await.unwrap();
     }
 
-    async fn read(&mut self) -> Value {
+    pub(crate) async fn read(&mut self) -> Value {
         let line = tokio::time::timeout(std::time::Duration::from_secs(10), self.output.next_line()).await;
         serde_json::from_str(&line.expect("an answer in time").unwrap().expect("an answer")).unwrap()
     }
 
-    async fn ask(&mut self, method: &str, mut params: Value) -> Value {
-        self.next += 1;
-        if self.modern {
-            params["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-            });
-        }
-        let message = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
-        self.write(&message.to_string()).await;
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.send(method, params).await;
         loop {
             let answer = self.read().await;
-            if answer["id"] == self.next {
+            if answer["id"] == self.next && answer.get("method").is_none() {
                 return answer;
             }
         }
     }
 
-    async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    /// Sends a request and does not wait for its answer.
+    pub(crate) async fn send(&mut self, method: &str, mut params: Value) {
+        self.next += 1;
+        if self.modern {
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": self.capabilities,
+                "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            });
+        }
+        let message = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
+        self.write(&message.to_string()).await;
+    }
+
+    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Value {
         self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await
     }
 
-    async fn leave(self) {
+    pub(crate) async fn leave(self) {
         let Self { input, output, server, .. } = self;
         drop((input, output));
         tokio::time::timeout(std::time::Duration::from_secs(5), server).await.expect("it ends").unwrap().unwrap();
