@@ -32,6 +32,8 @@ use access::{Ceiling, Permission};
 use guard::Wire;
 pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
 use pool::{Body, Length, Lent, empty};
+#[cfg(fuzzing)]
+pub use ssh::known_hosts;
 
 /// How long the headers of a read's answer may take.
 pub const HEADERS: Duration = Duration::from_secs(10);

@@ -166,3 +166,10 @@ impl State {
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Reads a text as a file of known hosts; answers how many keys it has for a host. Only for fuzzing.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn known_hosts(text: &str, host: &str, port: u16) -> usize {
+    known_hosts::KnownHosts::parse(text, host, port)
+}

@@ -17,6 +17,7 @@ mod daemon;
 mod docs;
 mod hostile;
 mod layers;
+mod matrix;
 mod mcp;
 mod rig;
 mod routes;
