@@ -1,5 +1,6 @@
 //! The process: arguments, environment, standard streams, exit codes. Nothing below touches any of them.
 
+mod audit;
 mod call;
 mod check;
 mod hosts;
@@ -83,6 +84,8 @@ enum Command {
     Tools(tools::Tools),
     /// Calls a tool, as an agent would
     Call(call::Call),
+    /// Shows what was called and how it ended, or proves that it is as it was written
+    Audit(audit::Audit),
 }
 
 impl CommandLine {
@@ -110,7 +113,9 @@ impl CommandLine {
             .map_err(|error| Error::internal("the runtime cannot be started").detail(error.to_string()))?;
         let ended = runtime.block_on(async {
             let gateway = Gateway::new(config, environment)?;
-            command.run(&gateway, &screen, json).await
+            let ended = command.run(&gateway, &screen, json).await;
+            gateway.audit().finish().await;
+            ended
         });
         // A read of standard input cannot be taken back; it must not hold up the exit.
         runtime.shutdown_background();
@@ -126,6 +131,7 @@ impl Command {
             Self::Hosts => hosts::run(gateway, screen, json).await,
             Self::Tools(tools) => tools.run(gateway, screen, json),
             Self::Call(call) => call.run(gateway, screen, json).await,
+            Self::Audit(audit) => audit.run(gateway, screen, json).await,
         }
     }
 }

@@ -10,11 +10,12 @@ mod record;
 mod tools;
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::task::JoinError;
+use futures_util::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -217,7 +218,9 @@ impl Gateway {
         let call = Call::new(progress, self.labels(entry.card.name), self.secrets.clone());
         let (gateway, running, noted) = (self.clone(), entry.clone(), record.clone());
         let mut task = self.running.spawn(async move {
-            let outcome = gateway.run(&running, arguments, &caller, &voice, call, &noted).await;
+            // A defect must have its line, also where nobody waits for the call any more.
+            let outcome = AssertUnwindSafe(gateway.run(&running, arguments, &caller, &voice, call, &noted));
+            let outcome = outcome.catch_unwind().await.unwrap_or_else(|_| Err(panicked(&running).into()));
             noted.end(&gateway.audit, outcome.as_ref()).await;
             outcome
         });
@@ -238,20 +241,21 @@ impl Gateway {
         };
         match ended {
             Ok(outcome) => outcome,
-            Err(error) => {
-                let failure = panicked(&entry, &error).into();
+            Err(_) => {
+                let failure = panicked(&entry).into();
                 record.end(&self.audit, Err(&failure)).await;
                 Err(failure)
             }
         }
     }
 
-    /// Waits for what was sent and must not be cut off, but not longer than `limit`.
+    /// Waits for what was sent and must not be cut off, but not longer than `limit`, and until it is written down.
     pub async fn settle(&self, limit: Duration) {
         self.running.close();
         if tokio::time::timeout(limit, self.running.wait()).await.is_err() {
             tracing::warn!("{} calls had not ended when the gateway did", self.running.len());
         }
+        self.audit.flush().await;
     }
 
     async fn run(
@@ -276,7 +280,7 @@ impl Gateway {
                     tool.deadline().unwrap_or(if entry.card.access.effect == Effect::Read { READ } else { WRITE });
                 let started = Instant::now();
                 let planned = within(limit, async {
-                    admit(entry, host, entry.card.access.mildest, entry.card.access.always)?;
+                    admit(entry, host, entry.card.access.mildest, entry.card.access.always, Some(record))?;
                     let plan = tool.plan(&host.reading(), &call).await?;
                     let verdict = self.decide(entry, host, &plan).await?;
                     Ok((plan, verdict))
@@ -294,10 +298,13 @@ impl Gateway {
             Run::Fleet(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
                 record.arguments(&tool.arguments());
+                if let [host] = hosts.as_slice() {
+                    admit(entry, host, Effect::Read, Permissions::READ, Some(record))?;
+                }
                 record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
                 let limit = tool.deadline().unwrap_or(if hosts.len() == 1 { READ } else { READ_OF_FLEET });
                 let members = hosts.iter().map(|host| {
-                    let admitted = admit(entry, host, Effect::Read, Permissions::READ);
+                    let admitted = admit(entry, host, Effect::Read, Permissions::READ, None);
                     (host.config().name.clone(), admitted.map(|()| host.reading()))
                 });
                 Ok(tool.call(members.collect(), limit, call).await?)
@@ -306,7 +313,7 @@ impl Gateway {
                 let tool = parse(arguments, &entry.card.input)?;
                 record.arguments(&tool.arguments());
                 for host in &hosts {
-                    admit(entry, host, Effect::Read, Permissions::READ)?;
+                    admit(entry, host, Effect::Read, Permissions::READ, Some(record))?;
                 }
                 record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
                 Ok(within(READ, tool.call(self, hosts, caller)).await?)
@@ -513,10 +520,15 @@ fn facts<'a>(entry: &'a Entry, host: &'a Host, effect: Effect, needed: Permissio
     }
 }
 
-/// Refuses what no plan could make allowed.
-fn admit(entry: &Entry, host: &Host, effect: Effect, needed: Permissions) -> Result<()> {
+/// Refuses what no plan could make allowed, and notes it where that refuses the whole call.
+fn admit(entry: &Entry, host: &Host, effect: Effect, needed: Permissions, record: Option<&Record>) -> Result<()> {
     match policy::decide(&facts(entry, host, effect, needed)) {
-        Decision::Deny { reason, remedy, .. } => Err(Error::denied(reason).hint(remedy).on(&host.config().name)),
+        Decision::Deny { rule, reason, remedy } => {
+            if let Some(record) = record {
+                record.denied(effect, needed, &rule);
+            }
+            Err(Error::denied(reason).hint(remedy).on(&host.config().name))
+        }
         Decision::Allow | Decision::Ask(_) => Ok(()),
     }
 }
@@ -533,8 +545,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Re
     })
 }
 
-fn panicked(entry: &Entry, error: &JoinError) -> Error {
-    tracing::error!(tool = entry.card.name, "a call ended in a defect: {error}");
+fn panicked(entry: &Entry) -> Error {
+    tracing::error!(tool = entry.card.name, "a call ended in a defect");
     Error::internal(format!("{} met a defect of Quaymaster", entry.card.name))
         .hint("other calls are not affected; report it with the arguments, and do not repeat it")
 }
@@ -559,7 +571,9 @@ mod tests {
     fn gateway() -> Arc<Gateway> {
         let environment = Environment::default();
         let flags = Flags { hosts: vec!["local=unix:///nowhere.sock".into()], ..Flags::default() };
-        Gateway::new(Config::load(&environment, &flags).unwrap(), environment).unwrap()
+        let mut config = Config::load(&environment, &flags).unwrap();
+        config.state = Some(tempfile::tempdir().unwrap().keep());
+        Gateway::new(config, environment).unwrap()
     }
 
     #[tokio::test]
@@ -575,5 +589,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Internal);
         assert!(error.hint_text().is_some());
         gateway.call(request()).await.unwrap();
+        let rows = gateway.audit.read(audit::Wanted { limit: 9, ..Default::default() }).await.unwrap();
+        assert_eq!(rows.iter().map(|row| &row["outcome"]).collect::<Vec<_>>(), ["internal", "ok"]);
     }
 }

@@ -10,8 +10,8 @@ mod outcome;
 mod prune;
 mod pull;
 pub mod system;
-mod time;
-mod view;
+pub(crate) mod time;
+pub(crate) mod view;
 pub mod volumes;
 
 use crate::tool::Toolset;

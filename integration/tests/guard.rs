@@ -43,6 +43,7 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
             json!({"tool": "remove_container", "arguments": {"host": "lab", "containers": [web], "force": true}}),
             json!({"tool": "run_container", "arguments": new}),
         ],
+        "read_audit_log" => vec![json!({}), json!({"since": "1h", "outcome": "failed", "limit": 5})],
         "list_containers" => vec![json!({"all": true, "label": [label]}), json!({"size": true, "name": web})],
         "inspect_container" => {
             vec![json!({"container": web, "section": "all"}), json!({"container": old, "raw": true})]

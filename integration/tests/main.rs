@@ -16,6 +16,7 @@ mod hostile;
 mod recorder;
 mod rig;
 
+mod audit;
 mod cli;
 mod container_reads;
 mod containers;

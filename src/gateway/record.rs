@@ -15,7 +15,7 @@ use crate::{
     docker::Host,
     error::Result,
     redact,
-    secret::random,
+    secret::{SCHEME, random},
     tool::{Answer, Effect, Json, Permissions},
 };
 
@@ -58,6 +58,15 @@ impl Record {
         self.state().opening.arguments = masked(arguments);
     }
 
+    /// Notes that it is refused before it comes to a plan; its lines are written at its end.
+    pub(super) fn denied(&self, effect: Effect, permissions: Permissions, rule: &str) {
+        let mut state = self.state();
+        state.opening.effect = Some(effect);
+        state.opening.permissions = Some(permissions);
+        state.opening.decision = Some("deny");
+        state.opening.rule = Some(rule.to_owned());
+    }
+
     /// Writes that it may happen. A call that changes something has its line on the disk when this returns.
     ///
     /// # Errors
@@ -91,23 +100,24 @@ impl Record {
             return;
         }
         self.open(audit, None, false).await.ok();
-        let (outcome, error, bytes) = match outcome {
+        let mut closing = {
+            let Opening { call, caller, tool, hosts, .. } = self.state().opening.clone();
+            let (outcome, took) = ("ok".to_owned(), self.started.elapsed());
+            Closing { call, caller, tool, hosts, outcome, error: None, detail: None, took, bytes: 0 }
+        };
+        match outcome {
             Ok(answer) => {
-                let structured =
-                    answer.structured.as_ref().map(|fields| Value::Object(fields.clone()).to_string().len());
-                ("ok".to_owned(), None, answer.text.len() + structured.unwrap_or_default())
+                let structured = answer.structured.as_ref().and_then(|fields| serde_json::to_string(fields).ok());
+                closing.bytes = answer.text.len() + structured.map_or(0, |text| text.len());
             }
             Err(Failure::UnknownTool(error) | Failure::Tool(error)) => {
-                let detail = error.detail_text().map(|detail| format!(": {detail}")).unwrap_or_default();
-                (error.kind().as_str().to_owned(), Some(redact::shown(&format!("{error}{detail}"))), 0)
+                error.kind().as_str().clone_into(&mut closing.outcome);
+                closing.error = Some(redact::shown(error.message()));
+                closing.detail = error.detail_text().map(redact::shown);
             }
-            Err(Failure::Asked { .. }) => ("asked".to_owned(), None, 0),
-        };
-        let (call, caller) = {
-            let state = self.state();
-            (state.opening.call.clone(), state.opening.caller.clone())
-        };
-        audit.close(Closing { call, caller, outcome, error, took: self.started.elapsed(), bytes }).await;
+            Err(Failure::Asked { .. }) => "asked".clone_into(&mut closing.outcome),
+        }
+        audit.close(closing).await;
     }
 
     async fn open(
@@ -140,13 +150,57 @@ impl Record {
 /// Arguments as they may be written down.
 fn masked(arguments: &Json) -> Value {
     let mut document = Value::Object(arguments.clone());
+    if let Some(variables) = document.get_mut("env") {
+        mask(variables);
+    }
     redact::document(&mut document, &redact::Reveal::default());
     redact::texts(&mut document);
     document
+}
+
+/// Masks the value of every variable, whatever shape a caller gave to them; a secret that is only named stays.
+fn mask(variables: &mut Value) {
+    match variables {
+        Value::Object(fields) => {
+            for value in fields.values_mut() {
+                let named = value.as_str().is_some_and(|text| text.starts_with(SCHEME));
+                if !named {
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    *value = redact::mask(&text).into();
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::String(text) => *text = redact::variable(text),
+        _ => {}
+    }
 }
 
 /// A random id of a call.
 fn id() -> String {
     // An id only tells calls apart.
     format!("{:016x}", u64::from_be_bytes(random().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_of_variables_are_masked_in_any_shape() {
+        let secret = "hunter2hunter2";
+        for env in [
+            json!({"A": secret, "N": 5}),
+            json!([format!("A={secret}"), {"A": secret}]),
+            json!(format!("A={secret}")),
+            json!({"A": {"B": secret}}),
+        ] {
+            let masked = masked(json!({"env": env}).as_object().unwrap()).to_string();
+            assert!(!masked.contains(secret) && masked.contains("<redacted"), "{masked}");
+        }
+        let named = masked(json!({"env": {"A": "secret://db"}}).as_object().unwrap());
+        assert_eq!(named["env"]["A"], "secret://db");
+    }
 }

@@ -1,5 +1,6 @@
 //! The tools about the gateway itself: its hosts, its policy, its audit.
 
+mod audit;
 mod hosts;
 mod policy;
 
@@ -21,7 +22,7 @@ use crate::{
 
 /// The tools, in the order of the documentation; all belong to the toolset `hosts`.
 pub(super) const OWN: &[fn() -> OwnDef] =
-    &[own::<hosts::ListHosts>, own::<hosts::ReconnectHost>, own::<policy::ExplainPolicy>];
+    &[own::<hosts::ListHosts>, own::<hosts::ReconnectHost>, own::<policy::ExplainPolicy>, own::<audit::ReadAuditLog>];
 
 /// A tool about the gateway itself. The doc comment is its description, the fields are its schema.
 trait OwnTool: for<'de> Deserialize<'de> + Serialize + JsonSchema + Send + Sync + 'static {

@@ -21,14 +21,18 @@ struct Kind {
     about: &'static str,
 }
 
-const HOSTS: &str = "quaymaster://hosts";
-
 const KINDS: &[Kind] = &[
     Kind {
-        template: HOSTS,
+        template: "quaymaster://hosts",
         tool: "list_hosts",
         title: "Docker hosts",
         about: "The hosts with mode, tags, note and status, as list_hosts shows them.",
+    },
+    Kind {
+        template: "quaymaster://audit",
+        tool: "read_audit_log",
+        title: "Own calls",
+        about: "What you called and how it ended, as read_audit_log shows it.",
     },
     Kind {
         template: "docker://{host}/containers",
@@ -50,6 +54,13 @@ const KINDS: &[Kind] = &[
     },
 ];
 
+impl Kind {
+    /// The name of one about the gateway itself, which has no placeholder.
+    fn own_name(&self) -> Option<&'static str> {
+        self.template.strip_prefix("quaymaster://")
+    }
+}
+
 /// How many hosts are listed one by one; beyond that the template has to do.
 const LISTED_HOSTS: usize = 15;
 
@@ -59,8 +70,8 @@ pub(super) fn list(gateway: &Gateway) -> Vec<Resource> {
     let listed = if hosts.len() <= LISTED_HOSTS { hosts } else { &[] };
     let mut resources = Vec::new();
     for kind in kinds(gateway) {
-        if kind.template == HOSTS {
-            resources.push(Resource::new(HOSTS, "hosts").with_title(kind.title).with_description(kind.about));
+        if let Some(name) = kind.own_name() {
+            resources.push(Resource::new(kind.template, name).with_title(kind.title).with_description(kind.about));
         } else if kind.tool == "list_containers" {
             resources.extend(listed.iter().map(|host| {
                 Resource::new(format!("docker://{}/containers", host.name), format!("containers of {}", host.name))
@@ -74,7 +85,7 @@ pub(super) fn list(gateway: &Gateway) -> Vec<Resource> {
 /// The resources with placeholders.
 pub(super) fn templates(gateway: &Gateway) -> Vec<ResourceTemplate> {
     kinds(gateway)
-        .filter(|kind| kind.template != HOSTS)
+        .filter(|kind| kind.own_name().is_none())
         .map(|kind| ResourceTemplate::new(kind.template, kind.tool).with_title(kind.title).with_description(kind.about))
         .collect()
 }
@@ -115,6 +126,7 @@ fn target(gateway: &Gateway, uri: &str) -> Result<(&'static str, Json)> {
         if authority.is_empty() { gateway.fleet().default_host()?.config().name.clone() } else { authority.to_owned() };
     let (tool, arguments) = match (scheme, authority, path) {
         ("quaymaster", "hosts", "") => ("list_hosts", Vec::new()),
+        ("quaymaster", "audit", "") => ("read_audit_log", Vec::new()),
         ("docker", "containers", "") => {
             let host = gateway.fleet().default_host()?.config().name.clone();
             ("list_containers", vec![("host", host.into()), ("all", true.into())])

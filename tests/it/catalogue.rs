@@ -11,7 +11,17 @@ use crate::rig::three_hosts;
 /// Every tool of the toolsets that exist, with its effect and permissions as the design's tools.md
 /// writes them: the worst, in brackets the mildest, then what it needs. A star puts it into `core`.
 const VOCABULARY: &[(&str, &[&str])] = &[
-    ("hosts", &["* list_hosts: r", "* survey_hosts: r", "* find: r", "reconnect_host: r", "explain_policy: r"]),
+    (
+        "hosts",
+        &[
+            "* list_hosts: r",
+            "* survey_hosts: r",
+            "* find: r",
+            "reconnect_host: r",
+            "explain_policy: r",
+            "read_audit_log: r",
+        ],
+    ),
     (
         "containers",
         &[

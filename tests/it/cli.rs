@@ -372,3 +372,47 @@ fn the_limit_of_open_files_is_raised() {
     drop(input);
     child.wait().unwrap();
 }
+
+#[test]
+fn the_audit_is_shown_and_proved() {
+    let shell = Shell::new().set("QUAYMASTER_HOSTS", "a=unix:///nowhere/a.sock, b=unix:///nowhere/b.sock(ro)");
+    assert_eq!(shell.run(&["audit", "--json"]).ends(0).json(), serde_json::json!([]));
+    let none = shell.run(&["audit", "verify"]).ends(1);
+    assert!(none.err.starts_with("error: there is no audit: nothing was written yet"), "{none:?}");
+    shell.run(&["call", "list_hosts"]).ends(0);
+    shell.run(&["call", "stop_container", "host=b", "containers=x"]).ends(1);
+    shell.run(&["call", "list_containers"]).ends(1);
+    let calls = shell.run(&["audit", "--json"]).ends(0).json();
+    let shown: Vec<String> =
+        calls.as_array().unwrap().iter().map(|call| format!("{} {}", call["tool"], call["outcome"])).collect();
+    assert_eq!(
+        shown,
+        ["\"list_hosts\" \"ok\"", "\"stop_container\" \"denied\"", "\"list_containers\" \"unreachable\"",]
+    );
+    assert_eq!((&calls[1]["decision"], &calls[1]["rule"]), (&"deny".into(), &"mode".into()));
+    // The address is for the person.
+    assert!(calls[2]["detail"].as_str().unwrap().contains("/nowhere/a.sock"), "{calls}");
+    let chosen = shell
+        .run(&["audit", "--on", "b", "--outcome", "failed", "--since", "1h", "--limit", "1", "--json"])
+        .ends(0)
+        .json();
+    assert_eq!(chosen.as_array().unwrap().len(), 1, "{chosen}");
+    assert!(shell.run(&["audit", "--since", "nonsense"]).ends(2).err.contains("no time"));
+    let table = shell.run(&["audit"]).ends(0).out;
+    assert!(table.contains("deny: mode") && table.contains("3 calls"), "{table}");
+
+    let proof = shell.run(&["audit", "verify"]).ends(0);
+    assert!(proof.out.contains("3 files, 12 lines\nevery line is as it was written"), "{proof:?}");
+    assert!(proof.out.contains("What this cannot see"), "{proof:?}");
+    let directory = shell.home.path().join(".local/state/quaymaster/audit");
+    let mut files: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let text = fs::read_to_string(&files[1]).unwrap();
+    fs::write(&files[1], text.replace("stop_container", "stop\\u001b[2J\\u202e")).unwrap();
+    let proof = shell.run(&["audit", "verify", directory.to_str().unwrap(), "--json"]).ends(1).json();
+    assert_eq!(proof["problems"][0]["line"], 2, "{proof}");
+    assert!(shell.run(&["audit", "verify"]).ends(1).out.contains("was changed: its hash is that of other words"));
+    // What somebody wrote into it steers no terminal.
+    let terminal = shell.on_terminal(&["audit"]);
+    assert!(terminal.contains("stop\\u001b[2J\\u202e") && !terminal.contains("\u{1b}[2J"), "{terminal:?}");
+}

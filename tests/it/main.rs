@@ -10,6 +10,7 @@
 
 mod arguments;
 mod asking;
+mod audit;
 mod catalogue;
 mod cli;
 mod config;

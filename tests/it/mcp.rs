@@ -215,6 +215,12 @@ async fn resources_and_prompts_are_served() {
     let text = hosts["result"]["contents"][0]["text"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(text).unwrap()["hosts"][0]["host"], "local");
 
+    let listed = client.ask("resources/list", json!({})).await["result"]["resources"].to_string();
+    assert!(listed.contains("quaymaster://hosts") && listed.contains("quaymaster://audit"), "{listed}");
+    let audit = client.ask("resources/read", json!({"uri": "quaymaster://audit"})).await;
+    let text = audit["result"]["contents"][0]["text"].as_str().unwrap();
+    assert!(serde_json::from_str::<Value>(text).unwrap()["calls"].is_array(), "{audit}");
+
     let gone = client.ask("resources/read", json!({"uri": "docker://prod/containers"})).await;
     assert_eq!(gone["error"]["data"]["kind"], "unreachable", "{gone}");
     let unknown = client.ask("resources/read", json!({"uri": "docker://prod/volumes"})).await;
