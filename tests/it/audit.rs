@@ -69,7 +69,7 @@ async fn every_call_has_a_start_and_an_end() {
     call(&gateway, "list_container", json!({"env": [format!("A={secret}")]})).await;
     call(&gateway, "list_containers", json!({"nonsense": true})).await;
     call(&gateway, "list_containers", json!({"host": "gone"})).await;
-    call(&gateway, "ping", json!({"host": "all"})).await;
+    call(&gateway, "list_hosts", json!({})).await;
     let cancelled = CancellationToken::new();
     let request = Request {
         cancelled: cancelled.clone(),
@@ -99,7 +99,7 @@ async fn every_call_has_a_start_and_an_end() {
             "list_container - - - not_found",
             "list_containers - - - invalid",
             "list_containers read allow - unreachable",
-            "ping read allow - ok",
+            "list_hosts read allow - ok",
             "list_containers read allow - cancelled",
         ]
     );
