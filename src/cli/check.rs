@@ -6,7 +6,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Paint, Screen, exit, screen::Cell, usage};
 use crate::{
@@ -42,6 +42,8 @@ struct Finding {
     host: String,
     ok: bool,
     mode: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
+    limits: Vec<(&'static str, String)>,
     endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<String>,
@@ -95,6 +97,11 @@ impl Check {
     }
 }
 
+/// Settings and what they are, in their own order.
+fn as_map<S: Serializer>(limits: &[(&'static str, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(limits.iter().map(|(setting, value)| (setting, value)))
+}
+
 /// Connects, asks who answers, and reads one document as every tool does.
 async fn prove(host: Arc<Host>) -> Finding {
     let late = |_| Err(Error::timeout("the daemon answers a ping, but did not tell its state within 5 s"));
@@ -106,6 +113,7 @@ async fn prove(host: Arc<Host>) -> Finding {
         host: config.name.clone(),
         ok: answer.is_ok(),
         mode: config.mode.as_str(),
+        limits: config.limits.differences(config.mode, &config.endpoint),
         endpoint: config.endpoint.to_string(),
         engine: engine.as_ref().and_then(|engine| engine.version.clone()),
         api: engine.as_ref().map(|engine| engine.api.to_string()),
@@ -131,6 +139,15 @@ impl Report {
         let show = |text: &str| screen.out.show(&text.replace('\n', " ")).into_owned();
         let rows: Vec<Vec<Cell>> = self.hosts.iter().map(Finding::row).collect();
         let mut lines = vec![screen.table(&["", "HOST", "MODE", "ENGINE", "API", "LATENCY", "ENDPOINT"], &rows)];
+        let before = lines.len();
+        for finding in self.hosts.iter().filter(|finding| !finding.limits.is_empty()) {
+            let limits = finding.limits.iter().map(|(setting, value)| format!("{setting}: {value}"));
+            let limits = limits.collect::<Vec<_>>().join("; ");
+            lines.push(format!("{}: {}", screen.out.paint(Paint::Bold, &finding.host), show(&limits)));
+        }
+        if lines.len() > before {
+            lines.push(String::new());
+        }
         for finding in &self.hosts {
             let Some(wrong) = &finding.error else { continue };
             lines.push(format!("{}: {}", screen.out.paint(Paint::Red, &finding.host), show(&wrong.message)));

@@ -1,6 +1,8 @@
 //! The configuration file, `hosts.toml`: everything that can be set, checked down to the line.
 
+mod general;
 mod host;
+mod limits;
 
 use std::{
     fs::File as Handle,
@@ -10,8 +12,11 @@ use std::{
 };
 
 use serde::Deserialize;
+use toml::Spanned;
 
+pub(super) use general::General;
 pub(super) use host::{FileHost, SshSettings};
+pub(super) use limits::{HostLimits, SharedLimits};
 
 use super::{
     Environment, Mode,
@@ -28,6 +33,14 @@ const LARGEST: u64 = 1 << 20;
 /// The mend where there is no better one.
 const EXAMPLE: &str = "see hosts.example.toml for every key";
 
+/// Keys that only stand above every table.
+const ABOVE_HOSTS: &[&str] =
+    &["deny", "toolsets", "labels", "own_container", "registries", "state", "approval_passphrase", "audit", "secrets"];
+
+/// Keys that only stand below a `[[host]]`.
+const OF_ONE_HOST: &[&str] =
+    &["name", "endpoint", "note", "tags", "permissions", "confirm", "bodies", "rules", "binds", "exec", "tls"];
+
 /// What a file says, checked in itself; nothing is looked up yet.
 #[derive(Debug)]
 pub(super) struct File {
@@ -41,6 +54,10 @@ pub(super) struct File {
     pub(super) toolsets: Vec<String>,
     /// Whether what is made is labelled.
     pub(super) labels: bool,
+    /// The limits of every host.
+    pub(super) limits: SharedLimits,
+    /// What is about no host.
+    pub(super) general: General,
     /// Its hosts, in order.
     pub(super) hosts: Vec<FileHost>,
 }
@@ -56,6 +73,20 @@ struct Document {
     #[serde(default)]
     toolsets: Vec<String>,
     labels: Option<bool>,
+    #[serde(default)]
+    grant: Vec<Spanned<String>>,
+    tools: Option<limits::Names>,
+    containers: Option<limits::Names>,
+    images: Option<limits::Names>,
+    #[serde(default)]
+    reveal: Vec<Spanned<String>>,
+    own_container: Option<limits::OwnContainer>,
+    #[serde(default)]
+    registries: Vec<Spanned<String>>,
+    state: Option<Spanned<String>>,
+    approval_passphrase: Option<Spanned<String>>,
+    audit: Option<general::Audit>,
+    secrets: Option<general::Secrets>,
     #[serde(default)]
     host: Vec<host::Table>,
 }
@@ -90,10 +121,13 @@ impl File {
         let source = Source { text, path: &path };
         let document: Document = toml::from_str(text).map_err(|error| source.refuse_toml(&error))?;
         let anchor = Anchor { base: path.parent().unwrap_or(Path::new("/")), home };
+        let misplaced = |(place, refused): host::Misplaced| source.refuse_at(place, &refused);
+        let limits = document.limits().map_err(misplaced)?;
+        let general = document.general(anchor).map_err(misplaced)?;
         let mut hosts: Vec<FileHost> = Vec::with_capacity(document.host.len());
         for table in document.host {
             let start = table.name.span().start;
-            let host = table.checked(anchor).map_err(|(place, refused)| source.refuse_at(place, &refused))?;
+            let host = table.checked(anchor, &limits).map_err(misplaced)?;
             if hosts.iter().any(|other| other.spec.name == host.spec.name) {
                 return Err(source.refuse_at(start, &given_twice(&host.spec.name)));
             }
@@ -104,6 +138,8 @@ impl File {
             deny: document.deny,
             toolsets: document.toolsets,
             labels: document.labels.unwrap_or(true),
+            limits,
+            general,
             hosts,
             path,
         })
@@ -148,16 +184,36 @@ impl Source<'_> {
         located(format_args!("{}, line {line}", quoted_path(self.path)), refused)
     }
 
+    /// The line of a byte.
+    fn line(&self, byte: usize) -> &str {
+        let start = self.text.as_bytes().get(..byte).unwrap_or_default().iter().rposition(|byte| *byte == b'\n');
+        let rest = self.text.get(start.map_or(0, |start| start + 1)..).unwrap_or_default();
+        rest.lines().next().unwrap_or_default()
+    }
+
     /// The refusal of what is no TOML or not ours, on one line and with "did you mean".
     fn refuse_toml(self, error: &toml::de::Error) -> Error {
         let unknown =
             [("unknown field `", "key"), ("unknown variant `", "value")].into_iter().find_map(|(prefix, noun)| {
                 let (given, expected) = error.message().strip_prefix(prefix)?.rsplit_once("`, expected ")?;
                 let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-                let mend = suggestion(given, known.iter().copied(), &format!("it is one of {}", known.join(", ")));
+                // The tables that a key can slip into, by a key of theirs.
+                let is_below = ["endpoint", "keep", "dir"].iter().any(|key| known.contains(key));
+                let mend = if noun == "key" && known.contains(&"host") && OF_ONE_HOST.contains(&given) {
+                    "it belongs below the [[host]] that it is for".to_owned()
+                } else if noun == "key" && is_below && ABOVE_HOSTS.contains(&given) {
+                    "it belongs above every [table]".to_owned()
+                } else {
+                    suggestion(given, known.iter().copied(), &format!("it is one of {}", known.join(", ")))
+                };
                 Some(refusal(format!("unknown {noun} {}", quoted(given)), mend))
             });
         let refused = unknown.unwrap_or_else(|| {
+            if error.span().is_some_and(|span| self.line(span.start).trim_start().starts_with("approval_passphrase")) {
+                // It may be the passphrase itself, which no refusal repeats.
+                let mend = "write it between quotes, as \"quaymaster approve --passphrase\" prints it";
+                return refusal("approval_passphrase is not one text on one line", mend);
+            }
             let message = error.message().replace(char::is_control, " ");
             let message = message.replace("expected i64", "expected a number").replace("a sequence", "an array");
             let text = error.span().and_then(|span| self.text.get(span)?.lines().next());

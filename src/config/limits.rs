@@ -1,5 +1,7 @@
 //! What callers may do on a host beside its mode, and what a person is asked for.
 
+mod differences;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
@@ -62,6 +64,19 @@ pub enum Confirm {
     Write,
 }
 
+impl Confirm {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Data => "data",
+            Self::Destroy => "destroy",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// A set of verdicts for every rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -116,8 +131,7 @@ impl Verdict {
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $strict:ident $guarded:ident $open:ident;)*) => {
         /// A rule about what a create, an update, an exec asks for.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Rule {
             $($(#[$doc])* $name,)*
         }
@@ -125,6 +139,12 @@ macro_rules! rules {
         impl Rule {
             /// Every rule, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Reads the word of the configuration.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|rule| rule.as_str() == text)
+            }
 
             /// The word of the configuration.
             #[must_use]

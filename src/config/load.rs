@@ -1,11 +1,13 @@
 //! Puts flags, variables and the file together: only the list of hosts has a precedence, the rest adds up.
 
-use std::path::PathBuf;
+use std::{mem, path::PathBuf};
 
 use super::{
-    AuditSettings, Config, Endpoint, Environment, HostConfig, Limits, Mode,
+    Config, Endpoint, Environment, HostConfig, Mode,
     anchor::Anchor,
-    file::{File, FileHost, SshSettings},
+    file::{File, FileHost, General, HostLimits, SharedLimits, SshSettings},
+    limits::{Confirm, Profile},
+    permission::Permission,
     refusal::{located, quoted, quoted_path, refusal, suggestion},
     resolve::resolve,
     spec::{EndpointSpec, HostSpec, given_twice, parse_list},
@@ -33,32 +35,40 @@ impl Config {
     /// # Errors
     /// `config` with one line that names the place and the text, and the mend as the hint.
     pub fn load(environment: &Environment, flags: &Flags) -> Result<Self> {
-        let file = File::find(flags.config.as_deref(), environment)?;
+        let mut file = File::find(flags.config.as_deref(), environment)?;
         let cap = cap(environment, flags)?.max(file.as_ref().map(|file| file.mode).unwrap_or_default());
         let deny = words(&flags.deny, environment.get("QUAYMASTER_DENY"), file.as_ref().map(|file| &file.deny));
         let toolsets =
             words(&flags.toolsets, environment.get("QUAYMASTER_TOOLSETS"), file.as_ref().map(|file| &file.toolsets));
         let labels = file.as_ref().is_none_or(|file| file.labels);
+        let (limits, general) = match &mut file {
+            Some(file) => (mem::take(&mut file.limits), mem::take(&mut file.general)),
+            None => (SharedLimits::default(), General::default()),
+        };
         let (origin, listed) = hosts(environment, flags, file)?;
-        let mut warnings = Vec::new();
+        let mut warnings = doubts(&general);
         let mut hosts = Vec::with_capacity(listed.len());
         for host in listed {
             let name = host.spec.name.clone();
-            let (host, found) = configured(host, cap, environment)
+            let (host, found) = configured(host, cap, &limits, environment)
                 .map_err(|refused| located(format_args!("host \"{name}\""), &refused))?;
             hosts.push(host);
             warnings.extend(found.into_iter().map(|warning| format!("host \"{name}\": {warning}")));
         }
+        if hosts.iter().flat_map(|host| &host.limits.reveal).any(|name| name.chars().all(|each| each == '*')) {
+            warnings.push("reveal has \"*\": the values of all variables and labels are shown, secrets too".to_owned());
+        }
+        let General { registries, state, approval_passphrase, audit, secrets } = general;
         Ok(Self {
             hosts,
             toolsets,
             deny,
             labels,
-            registries: Vec::new(),
-            state: state(environment),
-            approval_passphrase: None,
-            audit: AuditSettings::default(),
-            secrets: None,
+            registries,
+            state: state.or_else(|| usual_state(environment)),
+            approval_passphrase,
+            audit,
+            secrets,
             origin,
             warnings,
         })
@@ -116,7 +126,7 @@ fn merged(lists: Vec<(String, String)>, environment: &Environment, mut file: Opt
 
 /// A host without settings of a file.
 fn plain(spec: HostSpec) -> FileHost {
-    FileHost { spec, note: None, tags: Vec::new(), ssh: SshSettings::default() }
+    FileHost { spec, note: None, tags: Vec::new(), limits: HostLimits::default(), ssh: SshSettings::default() }
 }
 
 /// A host with the file's settings for its name: the stricter mode, and one endpoint or none.
@@ -135,16 +145,49 @@ fn joined(spec: HostSpec, own: FileHost) -> Result<FileHost> {
 }
 
 /// One host, resolved and capped, and what is worth saying about it.
-fn configured(host: FileHost, cap: Mode, environment: &Environment) -> Result<(HostConfig, Vec<String>)> {
-    let FileHost { spec, note, tags, ssh } = host;
+fn configured(
+    host: FileHost,
+    cap: Mode,
+    shared: &SharedLimits,
+    environment: &Environment,
+) -> Result<(HostConfig, Vec<String>)> {
+    let FileHost { spec, note, tags, limits, ssh } = host;
     let mut resolved = resolve(spec.endpoint, environment)?;
     if let Endpoint::Ssh(endpoint) = &mut resolved.endpoint {
         ssh.apply(endpoint);
     }
     let mode = spec.mode.max(cap);
-    let limits = Limits::of(mode, &resolved.endpoint);
+    let mut warnings = resolved.warnings;
+    let lists_files = limits.lists(Permission::Files);
+    let limits = limits.over(shared, mode, &resolved.endpoint);
+    if lists_files && spec.mode == Mode::Ro && !limits.permissions.has(Permission::Files) {
+        let warning = "permissions has \"files\", which a read-only host needs a grant for: add grant = [\"files\"], or remove it";
+        warnings.push(warning.to_owned());
+    }
     let host = HostConfig { name: spec.name, endpoint: resolved.endpoint, mode, note, tags, limits };
-    Ok((host, resolved.warnings))
+    warnings.extend(careless(&host));
+    Ok((host, warnings))
+}
+
+/// What was loosened where it is not usual.
+fn careless(host: &HostConfig) -> Vec<String> {
+    let HostConfig { endpoint, mode, limits, .. } = host;
+    let mut warnings = Vec::new();
+    if !endpoint.is_local() && *mode == Mode::Rw && limits.confirm == Confirm::Never {
+        warnings.push("confirm = \"never\": nobody is asked before anything is destroyed there".to_owned());
+    }
+    if !endpoint.is_local() && *mode != Mode::Ro && limits.bodies.profile == Profile::Open {
+        let warning =
+            "bodies = \"open\": what is made there may use the machine's files and network without a question";
+        warnings.push(warning.to_owned());
+    }
+    warnings
+}
+
+/// What of the general keys will not work as it stands.
+fn doubts(general: &General) -> Vec<String> {
+    let missing = general.secrets.as_ref().filter(|directory| !directory.is_dir());
+    missing.map(|directory| format!("secrets.dir {} is no directory", quoted_path(directory))).into_iter().collect()
 }
 
 /// The stricter of `--mode` and `QUAYMASTER_MODE`.
@@ -175,7 +218,7 @@ fn words(flags: &[String], variable: Option<&str>, file: Option<&Vec<String>>) -
 }
 
 /// `$XDG_STATE_HOME/quaymaster`, else `~/.local/state/quaymaster`.
-fn state(environment: &Environment) -> Option<PathBuf> {
+fn usual_state(environment: &Environment) -> Option<PathBuf> {
     let named = environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || environment.home.as_ref().map(|home| home.join(".local/state"));
     named.or_else(home).map(|directory| directory.join("quaymaster"))

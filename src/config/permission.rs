@@ -120,6 +120,12 @@ impl Permissions {
         Self(self.0 | permission as u16)
     }
 
+    /// Takes one permission away; `read` stays.
+    #[must_use]
+    pub const fn without(self, permission: Permission) -> Self {
+        Self(self.0 & !(permission as u16) | Self::READ.0)
+    }
+
     /// The members of both sets.
     #[must_use]
     pub const fn both(self, other: Self) -> Self {

@@ -1,6 +1,6 @@
 //! Every tool there is, which of them exist for this configuration, and which are listed.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use globset::{Glob, GlobMatcher};
 use serde_json::{Value, json};
@@ -87,6 +87,7 @@ impl Catalogue {
     pub fn new(config: &Config) -> Result<Self> {
         let everything = everything();
         let denied = denied(&config.deny, &everything)?;
+        known(config, &everything)?;
         let wanted = wanted(&config.toolsets)?;
         let possible = |card: &Card| config.hosts.iter().any(|host| possible(card, host));
         let entries: Vec<Entry> = everything
@@ -221,6 +222,30 @@ fn wanted(toolsets: &[String]) -> Result<Vec<&str>> {
             })
         })
         .collect()
+}
+
+/// Refuses names and globs of the hosts' `tools` that fit no tool: such a deny would deny nothing.
+fn known(config: &Config, everything: &[Entry]) -> Result<()> {
+    // Those of the whole configuration come back with every host.
+    let patterns: BTreeSet<&str> = config.hosts.iter().flat_map(|host| host.limits.tools.patterns()).collect();
+    for pattern in patterns {
+        let glob = Glob::new(pattern)
+            .map_err(|error| Error::config(format!("tools {}: {}", quote(pattern), error.kind())))?
+            .compile_matcher();
+        if everything.iter().any(|entry| glob.is_match(entry.card.name)) {
+            continue;
+        }
+        let hint = if groups().any(|group| group.name == pattern) {
+            "it is a toolset: only the key deny, --deny and QUAYMASTER_DENY take those".to_owned()
+        } else {
+            nearest(pattern, everything.iter().map(|entry| entry.card.name)).map_or_else(
+                || "\"quaymaster tools\" lists them".to_owned(),
+                |near| format!("did you mean \"{near}\"?"),
+            )
+        };
+        return Err(Error::config(format!("tools {}: no tool is called so", quote(pattern))).hint(hint));
+    }
+    Ok(())
 }
 
 fn denied(deny: &[String], everything: &[Entry]) -> Result<Vec<GlobMatcher>> {

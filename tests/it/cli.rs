@@ -222,6 +222,32 @@ fn a_missing_socket_is_told_with_the_mend() {
 }
 
 #[test]
+fn limits_are_told_where_they_are_not_the_usual_ones() {
+    let shell = Shell::new();
+    let (a, b) = (shell.socket("a.sock"), shell.socket("b.sock"));
+    let file = shell.home.path().join("hosts.toml");
+    let own =
+        "permissions = [\"lifecycle\"]\nconfirm = \"write\"\nbodies = \"strict\"\ncontainers = { deny = [\"*-db\"] }";
+    let text =
+        format!("[[host]]\nname = \"a\"\nendpoint = \"{a}\"\n{own}\n[[host]]\nname = \"b\"\nendpoint = \"{b}\"\n");
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let shell = shell.set("QUAYMASTER_CONFIG", "hosts.toml");
+    let done = shell.run(&["check"]).ends(1);
+    let line =
+        "\n\na: permissions: read, lifecycle; containers: deny *-db; confirm: write; bodies: strict\n\na: the daemon";
+    assert!(done.out.contains(line) && !done.out.contains("b: permissions"), "{done:?}");
+    let data = shell.run(&["check", "--json"]).ends(1).json();
+    let expected = serde_json::json!({
+        "permissions": "read, lifecycle", "containers": "deny *-db", "confirm": "write", "bodies": "strict",
+    });
+    assert_eq!((&data["hosts"][0]["limits"], &data["hosts"][1]["limits"]), (&expected, &Value::Null));
+    let listed = shell.run(&["call", "list_hosts", "--json"]).ends(0).json();
+    let permissions = |host: usize| listed["hosts"][host]["permissions"].clone();
+    assert_eq!((permissions(0), permissions(1)), (serde_json::json!(["read", "lifecycle"]), Value::Null));
+}
+
+#[test]
 fn nothing_found_is_told_with_the_places() {
     let shell = Shell::new().set("XDG_RUNTIME_DIR", "/nowhere/run").set("DOCKER_HOST", "unix:///nowhere/docker.sock");
     let done = shell.run(&["check"]).ends(1);

@@ -1,5 +1,7 @@
 //! What is configured, from flags, variables, files and the docker CLI, through `Config::load`.
 
+mod limits;
+
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixListener},
@@ -277,6 +279,8 @@ fn the_example_can_be_used_as_it_is() {
     let used = without.write("hosts.toml", fs::read(example).unwrap()).config("~/hosts.toml").load();
     assert_eq!(format!("{:?}", used.hosts), format!("{:?}", with.hosts));
     assert_eq!((used.labels, used.deny, used.toolsets), (with.labels, with.deny, with.toolsets));
+    assert_eq!((used.registries, used.audit, used.secrets), (with.registries, with.audit, with.secrets));
+    assert!(used.approval_passphrase.is_none() && used.warnings.is_empty());
 }
 
 // TLS and plain TCP.

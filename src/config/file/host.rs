@@ -1,14 +1,19 @@
 //! One `[[host]]` of the file: its keys, and what each of them takes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::limits::{Binds, Exec, HostLimits, Names, SharedLimits};
 use crate::{
     config::{
         Mode, SshEndpoint, Tunnel,
         anchor::Anchor,
+        limits::{Confirm, Profile, Verdict},
         refusal::{no_control_characters, quoted, refusal},
         spec::{EndpointSpec, HostSpec, Notation, check_name},
     },
@@ -27,6 +32,8 @@ pub(in crate::config) struct FileHost {
     pub(in crate::config) note: Option<String>,
     /// Groups.
     pub(in crate::config) tags: Vec<String>,
+    /// What callers may do beside its mode.
+    pub(in crate::config) limits: HostLimits,
     /// What only a file can say about ssh.
     pub(in crate::config) ssh: SshSettings,
 }
@@ -68,6 +75,20 @@ pub(super) struct Table {
     note: Option<Spanned<String>>,
     #[serde(default)]
     tags: Vec<Spanned<String>>,
+    pub(super) permissions: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) grant: Vec<Spanned<String>>,
+    pub(super) tools: Option<Names>,
+    pub(super) containers: Option<Names>,
+    pub(super) images: Option<Names>,
+    pub(super) confirm: Option<Confirm>,
+    pub(super) bodies: Option<Profile>,
+    #[serde(default)]
+    pub(super) rules: BTreeMap<Spanned<String>, Verdict>,
+    pub(super) binds: Option<Binds>,
+    pub(super) exec: Option<Exec>,
+    #[serde(default)]
+    pub(super) reveal: Vec<Spanned<String>>,
     tls: Option<Spanned<String>>,
     insecure: Option<Spanned<bool>>,
     user: Option<Spanned<String>>,
@@ -85,7 +106,7 @@ pub(super) type Misplaced = (usize, Error);
 
 impl Table {
     /// Checks one host.
-    pub(super) fn checked(self, anchor: Anchor<'_>) -> Result<FileHost, Misplaced> {
+    pub(super) fn checked(self, anchor: Anchor<'_>, shared: &SharedLimits) -> Result<FileHost, Misplaced> {
         checked(&self.name, |name| check_name(name))?;
         let endpoint = self.endpoint(anchor)?;
         let ssh = self.ssh(anchor)?;
@@ -97,6 +118,7 @@ impl Table {
         if let Some(note) = &self.note {
             checked(note, |note| check_note(note))?;
         }
+        let limits = self.limits(shared)?;
         let mut tags: Vec<String> = Vec::new();
         for tag in self.tags {
             checked(&tag, |tag| check_tag(tag))?;
@@ -108,6 +130,7 @@ impl Table {
             spec: HostSpec { name: self.name.into_inner(), endpoint, mode: self.mode },
             note: self.note.map(Spanned::into_inner).filter(|note| !note.trim().is_empty()),
             tags,
+            limits,
             ssh,
         })
     }
@@ -207,7 +230,7 @@ impl Table {
 }
 
 /// The checked value, or its place with the refusal.
-fn checked<T, U>(value: &Spanned<T>, check: impl FnOnce(&T) -> Result<U>) -> Result<U, Misplaced> {
+pub(super) fn checked<T, U>(value: &Spanned<T>, check: impl FnOnce(&T) -> Result<U>) -> Result<U, Misplaced> {
     check(value.get_ref()).map_err(|refused| (value.span().start, refused))
 }
 

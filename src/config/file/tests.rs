@@ -1,5 +1,7 @@
 //! The file key by key, and what holds for every text.
 
+mod limits_and_rest;
+
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -7,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{
     Tunnel,
+    limits::Rule,
+    permission::Permission,
     spec::{EndpointSpec, Security},
 };
 
@@ -31,7 +35,7 @@ fn host(lines: &str) -> String {
 /// The keys of a table, as its own refusal lists them.
 fn keys<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
     let error = toml::from_str::<T>("no_such_key = 1").unwrap_err();
-    let (_, known) = error.message().rsplit_once("expected one of ").unwrap();
+    let (_, known) = error.message().rsplit_once(", expected ").unwrap();
     known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
@@ -44,22 +48,78 @@ fn uncommented() -> String {
     EXAMPLE_FILE.lines().map(on).collect::<Vec<_>>().join("\n")
 }
 
+/// Every key that there is as `(table, key)`; the table of the file itself has no name.
+fn every_key() -> Vec<(&'static str, String)> {
+    let in_table = |table: &'static str, keys: Vec<String>| keys.into_iter().map(move |key| (table, key));
+    let tables = ["host", "audit", "secrets"];
+    in_table("", keys::<Document>())
+        .filter(|(_, key)| !tables.contains(&key.as_str()))
+        .chain(in_table("[[host]]", keys::<host::Table>()))
+        .chain(in_table("[audit]", keys::<general::Audit>()))
+        .chain(in_table("[secrets]", keys::<general::Secrets>()))
+        .collect()
+}
+
+/// The lines of the example that set a key of a table.
+fn settings(table: &str, key: &str) -> Vec<(usize, String)> {
+    let mut current = String::new();
+    let mut found = Vec::new();
+    for (number, line) in uncommented().lines().enumerate() {
+        if line.starts_with('[') {
+            line.clone_into(&mut current);
+        } else if current == table && line.starts_with(&format!("{key} = ")) {
+            found.push((number, line.to_owned()));
+        }
+    }
+    found
+}
+
 #[test]
 fn the_example_has_every_key() {
-    let (top, host) = (keys::<Document>(), keys::<host::Table>());
-    assert!(top.len() >= 5 && host.len() >= 15, "{top:?} {host:?}");
-    for key in top.into_iter().filter(|key| key != "host").chain(host) {
-        let given = uncommented().lines().any(|line| line.starts_with(&format!("{key} = ")));
-        assert!(given, "hosts.example.toml lacks the key \"{key}\"");
+    let all = every_key();
+    assert!(all.len() >= 40, "{all:?}");
+    for (table, key) in all {
+        assert!(!settings(table, &key).is_empty(), "hosts.example.toml lacks the key \"{key}\" of \"{table}\"");
     }
+    for (key, inner) in [
+        ("tools", keys::<limits::Names>()),
+        ("containers", keys::<limits::Names>()),
+        ("images", keys::<limits::Names>()),
+    ] {
+        for table in ["", "[[host]]"] {
+            let line = &settings(table, key)[0].1;
+            assert!(inner.len() == 2 && inner.iter().all(|key| line.contains(&format!("{key} = []"))), "{line}");
+        }
+    }
+    let whole = |key: &str| settings("[[host]]", key)[0].1.clone();
+    assert_eq!((whole("binds"), keys::<limits::Binds>()), ("binds = { allow = [] }".to_owned(), vec!["allow".into()]));
+    assert_eq!((whole("exec"), keys::<limits::Exec>()), ("exec = { deny = [] }".to_owned(), vec!["deny".into()]));
 }
 
 #[test]
 fn the_example_explains_every_key() {
-    let lines: Vec<String> = uncommented().lines().map(str::to_owned).collect();
-    for key in keys::<Document>().into_iter().filter(|key| key != "host").chain(keys::<host::Table>()) {
-        let at = lines.iter().position(|line| line.starts_with(&format!("{key} = "))).unwrap();
+    let text = uncommented();
+    let lines: Vec<&str> = text.lines().collect();
+    for (table, key) in every_key() {
+        let (at, _) = settings(table, &key)[0];
         assert!(lines[at - 1].starts_with("# "), "hosts.example.toml does not explain the key \"{key}\"");
+    }
+    // Explanations that go on, as one line.
+    let prose = EXAMPLE_FILE.replace("\n# ", " ");
+    let rules = Rule::ALL.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join(", ");
+    assert!(prose.contains(&format!("The rules: {rules}.")), "every rule in its order");
+    let permissions = Permission::ALL.map(Permission::as_str).join(", ");
+    assert!(prose.contains(&format!("The words: {permissions}.")), "every permission in its order");
+}
+
+#[test]
+fn keys_know_their_place() {
+    let (top, host) = (keys::<Document>(), keys::<host::Table>());
+    for key in ABOVE_HOSTS {
+        assert!(top.iter().any(|known| known == key) && !host.iter().any(|known| known == key), "{key}");
+    }
+    for key in OF_ONE_HOST {
+        assert!(host.iter().any(|known| known == key) && !top.iter().any(|known| known == key), "{key}");
     }
 }
 
@@ -70,6 +130,9 @@ fn the_example_is_valid_with_and_without_its_comments() {
     assert_eq!(specs, ["local=auto"], "what is switched on is the default");
     assert_eq!((file.mode, file.labels), (Mode::Rw, true));
     assert!(file.deny.is_empty() && file.toolsets.is_empty() && file.hosts[0].tags.is_empty());
+    assert_eq!(format!("{:?}", file.limits), format!("{:?}", SharedLimits::default()));
+    assert_eq!(format!("{:?}", file.general), format!("{:?}", General::default()));
+    assert_eq!(format!("{:?}", file.hosts[0].limits), format!("{:?}", HostLimits::default()));
     let specs: Vec<String> = parsed(&uncommented()).unwrap().hosts.iter().map(|host| host.spec.to_string()).collect();
     assert_eq!(
         specs,
@@ -177,8 +240,14 @@ proptest! {
 /// Whole files.
 const TOP: &[(&str, &str)] = &[
     ("mod = \"ro\"", "line 1: unknown key \"mod\"; did you mean \"mode\"?"),
-    ("\n\nzebra = 1", "line 3: unknown key \"zebra\"; it is one of mode, deny, toolsets, labels, host"),
-    ("\"a\\nb`\" = 1", "line 1: unknown key \"a\\nb`\"; it is one of mode, deny, toolsets, labels, host"),
+    (
+        "\n\nzebra = 1",
+        "line 3: unknown key \"zebra\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, host",
+    ),
+    (
+        "\"a\\nb`\" = 1",
+        "line 1: unknown key \"a\\nb`\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, host",
+    ),
     ("mode = \"or\"", "line 1: unknown value \"or\"; did you mean \"ro\"?"),
     ("mode = \"readonly\"", "line 1: unknown value \"readonly\"; it is one of rw, nd, ro"),
     ("mode = 3", "line 1: wanted string or table: \"3\"; see hosts.example.toml for every key"),
@@ -211,8 +280,8 @@ const TOP: &[(&str, &str)] = &[
 const HOST: &[(&str, &str)] = &[
     ("endpoint = \"auto\"\nnotee = \"x\"", "line 4: unknown key \"notee\"; did you mean \"note\"?"),
     (
-        "endpoint = \"auto\"\npermissions = [\"read\"]",
-        "line 4: unknown key \"permissions\"; it is one of name, endpoint, mode, note, tags, tls, insecure, user, port, identity_files, identity_agent, known_hosts, proxy_jump, tunnel, socket",
+        "endpoint = \"auto\"\nzebra = [\"read\"]",
+        "line 4: unknown key \"zebra\"; it is one of name, endpoint, mode, note, tags, permissions, grant, tools, containers, images, confirm, bodies, rules, binds, exec, reveal, tls, insecure, user, port, identity_files, identity_agent, known_hosts, proxy_jump, tunnel, socket",
     ),
     ("endpoint = \"auto\"\nmode = \"wr\"", "line 4: unknown value \"wr\"; did you mean \"rw\"?"),
     (

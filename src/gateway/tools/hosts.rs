@@ -11,7 +11,7 @@ use crate::{
     docker::{Host, twins},
     error::{Error, Result},
     gateway::caller::Caller,
-    tool::{HostArgument, Summary, text::count},
+    tool::{HostArgument, Permissions, Summary, text::count},
 };
 
 /// How long a probe may take: a little beyond the 5 s of connecting, whose failure is to be remembered.
@@ -56,6 +56,9 @@ pub(super) struct Hosts {
 struct HostRow {
     host: String,
     mode: String,
+    /// Where they are not what the mode implies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    permissions: Vec<String>,
     status: Status,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     default: bool,
@@ -113,9 +116,12 @@ impl OwnTool for ListHosts {
         hosts.retain(|host| self.status.is_none_or(|wanted| wanted == status(host)));
         let rows = hosts.iter().map(|host| {
             let (config, health, engine) = (host.config(), host.health(), host.engine());
+            let granted = config.limits.permissions;
+            let differs = granted != Permissions::implied_by(config.mode);
             HostRow {
                 host: config.name.clone(),
                 mode: config.mode.as_str().to_owned(),
+                permissions: granted.iter().filter(|_| differs).map(|each| each.as_str().to_owned()).collect(),
                 status: status(host),
                 default: Some(&config.name) == default.as_ref(),
                 tags: config.tags.clone(),

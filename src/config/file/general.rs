@@ -1,0 +1,157 @@
+//! The keys of the file that are about no host: registries, approvals, and where things are kept.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    Document,
+    host::{Misplaced, checked},
+};
+use crate::{
+    config::{
+        AuditSettings,
+        anchor::Anchor,
+        refusal::{no_control_characters, quoted, refusal},
+        spec::{EndpointSpec, bracketed},
+    },
+    error::Result,
+};
+
+/// A file of the audit is never closed below this size, in bytes.
+const SMALLEST: u64 = 64 << 10;
+/// Nor is it ever allowed to grow beyond this one.
+const LARGEST: u64 = 4 << 30;
+/// As many closed files of the audit can be kept.
+const MOST_KEPT: usize = 10_000;
+
+/// `[audit]` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Audit {
+    directory: Option<Spanned<String>>,
+    size: Option<Spanned<String>>,
+    keep: Option<Spanned<i64>>,
+}
+
+/// `[secrets]` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Secrets {
+    dir: Option<Spanned<String>>,
+}
+
+/// What is set beside hosts and limits.
+#[derive(Debug, Default)]
+pub(in crate::config) struct General {
+    /// Registries that reads may reach.
+    pub(in crate::config) registries: Vec<String>,
+    /// The state directory, instead of the usual one.
+    pub(in crate::config) state: Option<PathBuf>,
+    /// The verifier of approvals; whether it makes sense is for those who use it to say.
+    pub(in crate::config) approval_passphrase: Option<String>,
+    /// How the audit is kept.
+    pub(in crate::config) audit: AuditSettings,
+    /// The directory of secrets.
+    pub(in crate::config) secrets: Option<PathBuf>,
+}
+
+impl Document {
+    /// Checks it.
+    pub(super) fn general(&self, anchor: Anchor<'_>) -> Result<General, Misplaced> {
+        let directory =
+            |text: Option<&Spanned<String>>| text.map(|text| checked(text, |text| directory(text, anchor))).transpose();
+        let mut registries: Vec<String> = Vec::new();
+        for text in &self.registries {
+            let registry = checked(text, |text| registry(text))?;
+            if !registries.contains(&registry) {
+                registries.push(registry);
+            }
+        }
+        let usual = AuditSettings::default();
+        let written = self.audit.as_ref();
+        let audit = AuditSettings {
+            directory: directory(written.and_then(|audit| audit.directory.as_ref()))?,
+            size: match written.and_then(|audit| audit.size.as_ref()) {
+                Some(text) => checked(text, |text| size(text))?,
+                None => usual.size,
+            },
+            keep: match written.and_then(|audit| audit.keep.as_ref()) {
+                Some(number) => checked(number, |number| kept(*number))?,
+                None => usual.keep,
+            },
+        };
+        Ok(General {
+            registries,
+            state: directory(self.state.as_ref())?,
+            approval_passphrase: match &self.approval_passphrase {
+                Some(text) => Some(checked(text, |text| verifier(text))?),
+                None => None,
+            },
+            audit,
+            secrets: directory(self.secrets.as_ref().and_then(|secrets| secrets.dir.as_ref()))?,
+        })
+    }
+}
+
+/// A directory of this machine.
+fn directory(text: &str, anchor: Anchor<'_>) -> Result<PathBuf> {
+    no_control_characters(text)?;
+    match text.trim() {
+        "" => Err(refusal("the directory is empty", "name one, or remove the key")),
+        text => anchor.path(Path::new(text)),
+    }
+}
+
+/// `HOST[:PORT]`, in lower case, as it stands in front of an image's name.
+fn registry(text: &str) -> Result<String> {
+    let refused = || {
+        let mend = "write HOST or HOST:PORT, as in front of an image: \"ghcr.io\", \"127.0.0.1:5000\"";
+        refusal(format!("{} is no registry", quoted(text)), mend)
+    };
+    let plain = !text.contains(['/', '@', '%']);
+    let parsed = plain.then(|| EndpointSpec::parse(&format!("ssh://{text}"))).ok_or_else(refused)?;
+    let Ok(EndpointSpec::Ssh { user: None, host, port, socket: None }) = parsed else { return Err(refused()) };
+    // Without one of these the engine takes the word for a part of an image's name.
+    let is_known = host.contains(['.', ':']) || port.is_some() || host.eq_ignore_ascii_case("localhost");
+    if !is_known || !host.is_ascii() {
+        return Err(refused());
+    }
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    Ok(format!("{}{port}", bracketed(&host)).to_ascii_lowercase())
+}
+
+/// What proves a passphrase; a refusal never repeats it, since somebody may have written the passphrase itself.
+fn verifier(text: &str) -> Result<String> {
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        return Err(refusal("approval_passphrase is no verifier", "make one with \"quaymaster approve --passphrase\""));
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// A size such as `64m`, in bytes.
+fn size(text: &str) -> Result<u64> {
+    let refused =
+        || refusal(format!("{} is no size for files", quoted(text)), "write such as \"64m\": from \"64k\" to \"4g\"");
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(['k', 'm', 'g']);
+    let shift = match lower.strip_prefix(digits) {
+        Some("") => 0,
+        Some("k") => 10,
+        Some("m") => 20,
+        Some("g") => 30,
+        _ => return Err(refused()),
+    };
+    if digits.is_empty() || !digits.chars().all(|character| character.is_ascii_digit()) {
+        return Err(refused());
+    }
+    let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    size.filter(|size| (SMALLEST..=LARGEST).contains(size)).ok_or_else(refused)
+}
+
+/// How many closed files are kept; the chain of a new file begins with the last, so one always is.
+fn kept(number: i64) -> Result<usize> {
+    let kept = usize::try_from(number).ok().filter(|number| (1..=MOST_KEPT).contains(number));
+    kept.ok_or_else(|| refusal(format!("{number} files cannot be kept"), "give a number from 1 to 10000"))
+}
