@@ -82,7 +82,7 @@ impl Default for SharedLimits {
     }
 }
 
-/// What the table of one host says; nothing is absent that was not said.
+/// What the table of one host says; what it does not say is absent.
 #[derive(Debug)]
 pub(in crate::config) struct HostLimits {
     permissions: Option<Permissions>,

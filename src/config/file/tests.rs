@@ -226,6 +226,7 @@ proptest! {
     fn no_text_panics_and_every_refusal_is_one_line(text in prop_oneof![
         any::<String>(),
         "(\\[\\[host\\]\\]\n|(name|endpoint|mode|tls|port|tags|deny|x|\"a\\\\nb\") ?= ?(\"[a-z:/@(]{0,9}\"|[0-9-]{1,9}|\\[\\]|true)\n){0,6}",
+        "(grant|tools|reveal|registries|audit|secrets|state|rules|binds|permissions) ?= ?((\\{ ?(allow|deny|size|dir|bind) ?= ?)?\\[?\"[a-z*{\\[/.:é]{0,9}\"\\]?( ?\\})?\n){1,3}",
         ("[a-z`\u{e9}]{0,6}", any::<String>(), any::<String>(), any::<i64>()).prop_map(|(key, one, other, number)| {
             format!("[[host]]\nname = \"a\"\nendpoint = \"ssh://x\"\n{key} = {number}\nnote = {one:?}\nsocket = {other:?}")
         }),

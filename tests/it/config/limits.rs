@@ -52,6 +52,7 @@ fn global_limits_hold_wherever_the_hosts_come_from() {
 
 #[test]
 fn a_cap_takes_what_the_mode_implied() {
+    const ALL: &str = "read files lifecycle exec create images volumes networks swarm system";
     let file = "[[host]]\nname = \"a\"\nendpoint = \"ssh://a\"\npermissions = [\"files\", \"exec\"]\n\
                 [[host]]\nname = \"b\"\nendpoint = \"ssh://b\"\n[[host]]\nname = \"c\"\nendpoint = \"ssh://c\"\ngrant = [\"files\"]\n";
     let permissions = |desk: Desk| -> Vec<String> {
@@ -61,7 +62,6 @@ fn a_cap_takes_what_the_mode_implied() {
             .map(|host| host.limits.permissions.iter().map(Permission::as_str).collect::<Vec<_>>().join(" "))
             .collect()
     };
-    const ALL: &str = "read files lifecycle exec create images volumes networks swarm system";
     assert_eq!(permissions(Desk::new().file(file)), ["read files exec", ALL, ALL]);
     let capped = ["read exec", "read", "read files"];
     assert_eq!(permissions(Desk::new().file(file).mode("ro")), capped);
