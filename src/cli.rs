@@ -1,12 +1,14 @@
 //! The process: arguments, environment, standard streams, exit codes. Nothing below touches any of them.
 
 mod audit;
+mod approve;
 mod call;
 mod check;
 mod hosts;
 mod process;
 mod screen;
 mod serve;
+mod terminal;
 mod tools;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -86,6 +88,8 @@ enum Command {
     Call(call::Call),
     /// Shows what was called and how it ended, or proves that it is as it was written
     Audit(audit::Audit),
+    /// Shows a call that waits for a person, and lets it pass once
+    Approve(approve::Approve),
 }
 
 impl CommandLine {
@@ -109,6 +113,11 @@ impl CommandLine {
         process::raise_limit_of_files();
         let json = settings.json;
         let config = Config::load(&environment, &settings.flags())?;
+        // It needs no gateway: a wrong verifier, which it mends, would stop one.
+        let command = match command {
+            Command::Approve(approve) => return approve.run(&config, &screen, json),
+            other => other,
+        };
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| Error::internal("the runtime cannot be started").detail(error.to_string()))?;
         let ended = runtime.block_on(async {
@@ -132,6 +141,7 @@ impl Command {
             Self::Tools(tools) => tools.run(gateway, screen, json),
             Self::Call(call) => call.run(gateway, screen, json).await,
             Self::Audit(audit) => audit.run(gateway, screen, json).await,
+            Self::Approve(approve) => approve.run(gateway.config(), screen, json),
         }
     }
 }

@@ -9,6 +9,7 @@
     reason = "a test that meets what it does not expect is to end there"
 )]
 
+mod approvals;
 mod bare;
 mod engine;
 #[path = "../../tests/it/hostile.rs"]

@@ -17,10 +17,13 @@ use serde_json::{Value, json};
 use tokio::signal::ctrl_c;
 use tokio_util::sync::CancellationToken;
 
-use super::{Screen, screen::Stream, usage};
+use super::{Screen, approve, screen::Stream, terminal::Terminal, usage};
 use crate::{
     error::{Error, Result},
-    gateway::{Failure, Gateway, Request, confirm::Voice},
+    gateway::{
+        Failure, Gateway, Request,
+        confirm::{Form, Reply, Voice, passphrase::Verifier},
+    },
     tool::{Answer, Progress},
 };
 
@@ -43,13 +46,15 @@ impl Call {
         let schema = entry.input_schema(gateway.config());
         let arguments = arguments::parse(&self.arguments, &schema).map_err(|error| usage(&error))?;
         let line = Arc::new(ProgressLine { stream: screen.err, shown: AtomicBool::new(false) });
+        let terminal = Terminal::open().map(Arc::new);
+        let verifier = approve::verifier(gateway.config())?;
         let cancelled = CancellationToken::new();
         tokio::spawn(cancel_on_interrupt(cancelled.clone()));
         let request = Request {
             tool: self.tool,
             arguments,
             caller: gateway.caller("command line"),
-            voice: Voice::Silent,
+            voice: terminal.as_ref().map_or(Voice::Silent, |terminal| voice(terminal, screen.err, verifier)),
             progress: {
                 let line = line.clone();
                 Arc::new(move |progress| line.show(&progress))
@@ -58,6 +63,9 @@ impl Call {
         };
         let answer = gateway.call(request).await;
         line.clear();
+        if let Some(terminal) = terminal {
+            terminal.give_back();
+        }
         if cancelled.is_cancelled() {
             tokio::select! {
                 () = gateway.settle(LAST_WORDS) => {}
@@ -83,6 +91,44 @@ fn print(answer: Answer, screen: &Screen, json: bool) -> Result<()> {
 async fn cancel_on_interrupt(cancelled: CancellationToken) {
     if ctrl_c().await.is_ok() {
         cancelled.cancel();
+    }
+}
+
+/// Asks on the terminal, which the person sits at who makes the call.
+fn voice(terminal: &Arc<Terminal>, stream: Stream, verifier: Option<Verifier>) -> Voice {
+    let terminal = terminal.clone();
+    Voice::Live(Arc::new(move |form| {
+        let (terminal, verifier) = (terminal.clone(), verifier.clone());
+        Box::pin(async move {
+            // Dropped when nobody waits for the answer any more.
+            let _closing = Closing(terminal.clone());
+            let asked = tokio::task::spawn_blocking(move || ask(&terminal, stream, &form, verifier.as_ref())).await;
+            asked.unwrap_or(Reply::Unheard)
+        })
+    }))
+}
+
+fn ask(terminal: &Terminal, stream: Stream, form: &Form, verifier: Option<&Verifier>) -> Reply {
+    match terminal.line(&format!("{}\n\nHost: ", stream.show(&form.message))) {
+        Ok(Some(host)) => {
+            // A terminal is easily made; the passphrase is what tells a person from an agent with a shell.
+            let is_right = host.trim() == form.host;
+            match verifier.filter(|_| is_right).map(|verifier| approve::unlock(verifier, terminal)) {
+                Some(Err(_)) => Reply::Dismissed,
+                Some(Ok(_)) | None => Reply::Accepted { host },
+            }
+        }
+        Ok(None) if !terminal.is_closed() => Reply::Dismissed,
+        Ok(None) | Err(_) => Reply::Unheard,
+    }
+}
+
+/// Closes a terminal when it goes.
+struct Closing(Arc<Terminal>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 

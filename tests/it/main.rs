@@ -8,6 +8,7 @@
     reason = "a test that meets what it does not expect is to end there"
 )]
 
+mod approvals;
 mod arguments;
 mod asking;
 mod audit;
@@ -24,3 +25,4 @@ mod rig;
 mod routes;
 mod simulated;
 mod snapshots;
+mod terminal;
