@@ -1,7 +1,7 @@
 //! The process: arguments, environment, standard streams, exit codes. Nothing below touches any of them.
 
-mod audit;
 mod approve;
+mod audit;
 mod call;
 mod check;
 mod hosts;

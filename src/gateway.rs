@@ -228,7 +228,7 @@ impl Gateway {
             ended = &mut task => ended,
             () = cancelled.cancelled() => {
                 // What may change an engine is never cut off once it may have been sent.
-                if !entry.card.stoppable {
+                if !entry.card.stoppable && !record.stops() {
                     return Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
                         .hint("look at the object before you repeat it")
                         .into());
@@ -289,7 +289,18 @@ impl Gateway {
                 let (plan, verdict) = planned.map_err(|error| error.on(name))?;
                 let left = limit.saturating_sub(started.elapsed());
                 let decided = Decided { entry, host, arguments, plan, verdict };
-                let docker = self.permit(&decided, caller, voice, record).await?;
+                let approved = self.approved(&decided, caller, voice, record).await?;
+                if approved.is_some() && matches!(voice, Voice::Live(_)) {
+                    // The question was open for a while: the yes is for what the person saw.
+                    let now = within(limit, tool.plan(&host.reading(), &call)).await.map_err(|error| error.on(name))?;
+                    if !decided.plan.is_of(&now) {
+                        return Err(Error::conflict("what the call acts on changed while the person was asked")
+                            .hint("look at it, then make the call again: the person is asked anew")
+                            .on(name)
+                            .into());
+                    }
+                }
+                let docker = self.permit(&decided, approved, record).await?;
                 let Decided { plan, verdict, .. } = decided;
                 let answer = within(left, tool.call(&docker, plan, &call)).await.map_err(|error| error.on(name))?;
                 Ok(answer
@@ -400,22 +411,21 @@ impl Gateway {
         Ok(Verdict { decision, findings })
     }
 
-    /// The only place that hands out a connection which may do more than read: after the decision, the
-    /// person's yes where one is needed, and the line in the audit.
-    async fn permit(
+    /// Lets a call pass that needs no yes, or has one: then it answers what the yes was for.
+    async fn approved(
         &self,
         decided: &Decided<'_>,
         caller: &Caller,
         voice: &Voice,
         record: &Record,
-    ) -> Result<Docker, Failure> {
+    ) -> Result<Option<String>, Failure> {
         let Decided { entry, host, arguments, plan, verdict } = decided;
         let name = host.config().name.as_str();
-        let approved = match &verdict.decision {
-            Decision::Allow => None,
+        match &verdict.decision {
+            Decision::Allow => Ok(None),
             Decision::Deny { rule, reason, remedy } => {
                 record.refused(&self.audit, plan.effect, plan.permissions, "deny", rule).await;
-                return Err(Error::denied(reason.as_str()).hint(remedy.as_str()).on(name).into());
+                Err(Error::denied(reason.as_str()).hint(remedy.as_str()).on(name).into())
             }
             Decision::Ask(reasons) => {
                 let rules = reasons.iter().map(|reason| reason.rule.as_str()).collect::<Vec<_>>().join(", ");
@@ -429,20 +439,30 @@ impl Gateway {
                     objects: plan.objects.iter().map(Identity::of).collect(),
                 };
                 match self.approvals.settle(&question, voice).await {
-                    Ok(()) => Some(format!("approved: {rules}")),
+                    Ok(()) => Ok(Some(format!("approved: {rules}"))),
                     Err(pause) => {
                         record.refused(&self.audit, plan.effect, plan.permissions, "ask", &rules).await;
-                        return Err(match pause {
+                        Err(match pause {
                             Pause::Asked { form, state } => Failure::Asked { form, state },
                             Pause::Refused(error) => error.on(name).into(),
-                        });
+                        })
                     }
                 }
             }
-        };
-        record.allowed(&self.audit, plan.effect, plan.permissions, approved).await.map_err(|error| error.on(name))?;
-        let mode = host.config().mode;
-        Ok(host.with_ceiling(Ceiling { mode, effect: plan.effect, permissions: plan.permissions }))
+        }
+    }
+
+    /// The only place that hands out a connection which may do more than read: after the decision, the
+    /// person's yes where one is needed, and the line in the audit.
+    async fn permit(&self, decided: &Decided<'_>, approved: Option<String>, record: &Record) -> Result<Docker> {
+        let Decided { host, plan: Plan { effect, permissions, .. }, .. } = decided;
+        let config = host.config();
+        let written = record.allowed(&self.audit, *effect, *permissions, approved).await;
+        written.map_err(|error| error.on(&config.name))?;
+        if *effect != Effect::Read && !record.begins() {
+            return Err(Error::cancelled("the call was taken back before anything was sent").on(&config.name));
+        }
+        Ok(host.with_ceiling(Ceiling { mode: config.mode, effect: *effect, permissions: *permissions }))
     }
 
     /// Takes `host` off the arguments: reads default to the first host, writes must name one.

@@ -195,6 +195,17 @@ impl Plan {
         self
     }
 
+    /// Whether another plan is for the same: the same objects as they were, and the same that will be sent.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        let same =
+            |one: &Object, other: &Object| (&one.id, &one.name, &one.digest) == (&other.id, &other.name, &other.digest);
+        (self.effect, self.permissions) == (other.effect, other.permissions)
+            && self.objects.len() == other.objects.len()
+            && self.objects.iter().zip(&other.objects).all(|(one, other)| same(one, other))
+            && self.images == other.images
+    }
+
     /// The one object of a call that acts on one.
     ///
     /// # Errors

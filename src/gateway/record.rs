@@ -1,7 +1,10 @@
 //! What is noted of one call while it runs, and its two lines in the audit.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Instant,
 };
 
@@ -22,8 +25,16 @@ use crate::{
 /// One call: its opening line is written once it was decided, or at its end if it never was.
 pub(super) struct Record {
     started: Instant,
+    stage: AtomicU8,
     state: Mutex<State>,
 }
+
+/// Nothing but reads was sent.
+const BEFORE: u8 = 0;
+/// What changes an engine may have been sent.
+const BEGUN: u8 = 1;
+/// It was taken back in time.
+const STOPPED: u8 = 2;
 
 struct State {
     opening: Opening,
@@ -45,7 +56,21 @@ impl Record {
             rule: None,
             arguments: masked(&request.arguments),
         };
-        Self { started: Instant::now(), state: Mutex::new(State { opening, opened: false, closed: false }) }
+        Self {
+            started: Instant::now(),
+            stage: AtomicU8::new(BEFORE),
+            state: Mutex::new(State { opening, opened: false, closed: false }),
+        }
+    }
+
+    /// Says that a change may be sent from now on; `false` when the call was taken back before.
+    pub(super) fn begins(&self) -> bool {
+        self.stage.compare_exchange(BEFORE, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Takes the call back; `false` when a change may have been sent already.
+    pub(super) fn stops(&self) -> bool {
+        self.stage.compare_exchange(BEFORE, STOPPED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Notes which hosts it is for.
