@@ -239,14 +239,12 @@ impl Gateway {
                 return Err(failure);
             }
         };
-        match ended {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let failure = panicked(&entry).into();
-                record.end(&self.audit, Err(&failure)).await;
-                Err(failure)
-            }
+        if let Ok(outcome) = ended {
+            return outcome;
         }
+        let failure = panicked(&entry).into();
+        record.end(&self.audit, Err(&failure)).await;
+        Err(failure)
     }
 
     /// Waits for what was sent and must not be cut off, but not longer than `limit`, and until it is written down.

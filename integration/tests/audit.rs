@@ -15,7 +15,7 @@ use crate::{
     rig::{Link, Rig, gateway_with},
 };
 
-/// A file system of 64 KiB; it goes with the value.
+/// A tiny file system; it goes with the value.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {

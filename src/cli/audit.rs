@@ -12,7 +12,7 @@ use crate::{
     gateway::{
         Gateway,
         audit::{
-            Wanted,
+            Wanted, known_outcome,
             verify::{Report, verify},
         },
     },
@@ -62,6 +62,7 @@ impl Audit {
             return prove(&verify(directory)?, screen, json);
         }
         let since = self.since.as_deref().map(|text| moment("since", text, Timestamp::now())).transpose();
+        known_outcome(self.outcome.as_deref()).map_err(|error| usage(&error))?;
         let wanted = Wanted {
             principal: None,
             since: since.map_err(|error| usage(&error))?,

@@ -31,7 +31,8 @@ use tokio::{
 use super::caller::Caller;
 use crate::{
     config::AuditSettings,
-    error::{Error, Result},
+    docker::names::quote,
+    error::{Error, Result, nearest},
     tool::{Effect, Permissions},
 };
 use line::Line;
@@ -45,6 +46,39 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_OF_READS: Duration = Duration::from_secs(2);
 /// How long the end of a process waits for what is in the queue.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Every way in which a call can have ended, and the two words for several of them.
+pub const OUTCOMES: &[&str] = &[
+    "ok",
+    "failed",
+    "running",
+    "unknown",
+    "asked",
+    "invalid",
+    "not_found",
+    "conflict",
+    "denied",
+    "approval_needed",
+    "unreachable",
+    "timeout",
+    "cancelled",
+    "busy",
+    "unsupported",
+    "docker",
+    "config",
+    "internal",
+];
+
+/// Refuses an outcome that no call can have.
+///
+/// # Errors
+/// `invalid`, with the nearest one.
+pub fn known_outcome(outcome: Option<&str>) -> Result<()> {
+    let Some(outcome) = outcome.filter(|outcome| !OUTCOMES.contains(outcome)) else { return Ok(()) };
+    let hint = nearest(outcome, OUTCOMES.iter().copied())
+        .map_or_else(|| OUTCOMES.join(", "), |near| format!("did you mean \"{near}\"?"));
+    Err(Error::invalid(format!("argument \"outcome\": there is no outcome {}", quote(outcome))).hint(hint))
+}
 
 /// The start of a call.
 #[derive(Debug, Clone)]

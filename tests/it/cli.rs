@@ -424,6 +424,7 @@ fn the_audit_is_shown_and_proved() {
         .json();
     assert_eq!(chosen.as_array().unwrap().len(), 1, "{chosen}");
     assert!(shell.run(&["audit", "--since", "nonsense"]).ends(2).err.contains("no time"));
+    assert!(shell.run(&["audit", "--outcome", "deny"]).ends(2).err.contains("did you mean \"denied\"?"));
     let table = shell.run(&["audit"]).ends(0).out;
     assert!(table.contains("deny: mode") && table.contains("3 calls"), "{table}");
 
@@ -441,4 +442,68 @@ fn the_audit_is_shown_and_proved() {
     // What somebody wrote into it steers no terminal.
     let terminal = shell.on_terminal(&["audit"]);
     assert!(terminal.contains("stop\\u001b[2J\\u202e") && !terminal.contains("\u{1b}[2J"), "{terminal:?}");
+}
+
+/// A server that has answered one call.
+fn served(shell: &Shell) -> std::process::Child {
+    let mut child = shell.command(&[]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.as_mut().unwrap();
+    input.write_all(HELLO.as_bytes()).unwrap();
+    input.write_all(b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n").unwrap();
+    let call = r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"list_hosts","arguments":{}}}"#;
+    writeln!(input, "{call}").unwrap();
+    let mut output = BufReader::new(child.stdout.as_mut().unwrap());
+    let mut answer = String::new();
+    while !answer.contains("\"id\":9") {
+        answer.clear();
+        assert!(output.read_line(&mut answer).unwrap() > 0, "no answer");
+    }
+    child
+}
+
+#[test]
+fn a_server_closes_its_audit_when_the_client_leaves() {
+    let shell = Shell::new().set("QUAYMASTER_HOSTS", "a=unix:///nowhere/a.sock");
+    let mut child = served(&shell);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let proof = shell.run(&["audit", "verify", "--json"]).ends(0).json();
+    let file = &proof["files"][0];
+    assert_eq!((&file["state"], &file["lines"]), (&"closed".into(), &4.into()), "{proof}");
+}
+
+#[test]
+fn processes_share_a_directory_and_one_that_is_killed_leaves_a_whole_file() {
+    let shell = Shell::new().set("QUAYMASTER_HOSTS", "a=unix:///nowhere/a.sock");
+    let mut server = served(&shell);
+    let calls: Vec<_> =
+        (0..6).map(|_| shell.command(&["call", "list_hosts"]).stdout(Stdio::null()).spawn().unwrap()).collect();
+    for mut call in calls {
+        assert!(call.wait().unwrap().success());
+    }
+    let states = |proof: &Value| -> Vec<String> {
+        let files = proof["files"].as_array().unwrap();
+        let mut states: Vec<String> = files.iter().map(|file| file["state"].as_str().unwrap().to_owned()).collect();
+        states.sort();
+        states
+    };
+    let proof = shell.run(&["audit", "verify", "--json"]).ends(0).json();
+    assert_eq!(states(&proof), ["closed", "closed", "closed", "closed", "closed", "closed", "open"], "{proof}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    shell.run(&["call", "list_hosts"]).ends(0);
+    let proof = shell.run(&["audit", "verify", "--json"]).ends(0).json();
+    assert_eq!(states(&proof)[6..], ["closed", "ended"], "{proof}");
+    assert!(proof["notes"][0].as_str().unwrap().contains("no closing line"), "{proof}");
+    assert_eq!(shell.run(&["audit", "--json"]).ends(0).json().as_array().unwrap().len(), 8);
+    // The file that came last names it, so that nothing can be cut off at its end any more.
+    let name = proof["files"].as_array().unwrap().iter().find(|file| file["state"] == "ended").unwrap()["file"]
+        .as_str()
+        .unwrap();
+    let path = shell.home.path().join(".local/state/quaymaster/audit").join(name);
+    let text = fs::read_to_string(&path).unwrap();
+    let cut: Vec<&str> = text.lines().take(2).collect();
+    fs::write(&path, format!("{}\n", cut.join("\n"))).unwrap();
+    let proof = shell.run(&["audit", "verify"]).ends(1);
+    assert!(proof.out.contains("lines were cut off at its end: it had 3 when"), "{proof:?}");
 }

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Closing, Opening, chain::Hash};
-use crate::{gateway::caller::Caller, tool::Json};
+use crate::{
+    gateway::caller::Caller,
+    tool::{Json, Permission},
+};
 
 /// The most bytes of a call's arguments.
 const LONGEST_ARGUMENTS: usize = 8 << 10;
@@ -42,7 +45,7 @@ impl Line {
                     fields.insert("effect".into(), effect.as_str().into());
                 }
                 if let Some(permissions) = permissions {
-                    let names: Vec<&str> = permissions.iter().map(|permission| permission.as_str()).collect();
+                    let names: Vec<&str> = permissions.iter().map(Permission::as_str).collect();
                     fields.insert("permissions".into(), names.into());
                 }
                 if let Some(decision) = decision {

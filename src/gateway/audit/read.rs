@@ -51,10 +51,11 @@ pub(super) fn newest(directory: &Path, wanted: &Wanted) -> Result<Vec<Value>> {
         }
         match directory.file(&listed.name) {
             Ok(file) => {
-                if !is_closed(&file) {
+                let open = !is_closed(&file);
+                if open {
                     reading.living.insert(pid(&listed.name).to_owned());
                 }
-                complete &= reading.file(Backwards::new(file).map_err(unreadable)?, pid(&listed.name));
+                complete &= reading.file(Backwards::new(file).map_err(unreadable)?, pid(&listed.name), open);
             }
             // Removed in between, or no file of ours.
             Err(error) => tracing::debug!("{} of the audit is left out: {error}", listed.name),
@@ -78,7 +79,11 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads a file from its end; whether that went to its beginning.
-    fn file(&mut self, mut lines: Backwards, pid: &str) -> bool {
+    ///
+    /// What did not end in it runs as long as its process lives: the one that writes it, or that has gone on
+    /// in the next file.
+    fn file(&mut self, mut lines: Backwards, pid: &str, open: bool) -> bool {
+        let mut alive = open;
         loop {
             let line = match lines.next() {
                 Ok(Some(line)) => line,
@@ -98,7 +103,8 @@ impl Reading<'_> {
                 "end" if self.ends.len() < MOST_ENDS => {
                     self.ends.insert(text(&fields, "id").to_owned(), fields);
                 }
-                "start" => self.start(fields, pid),
+                "start" => self.start(fields, alive),
+                "closed" if text(&fields, "reason") == "size" => alive = self.living.contains(pid),
                 "gap" => self.gap(&fields),
                 _ => {}
             }
@@ -115,19 +121,15 @@ impl Reading<'_> {
         oldest.is_some_and(|((oldest, ..), _)| moment(time) < *oldest)
     }
 
-    fn start(&mut self, mut fields: Json, pid: &str) {
-        match self.ends.remove(text(&fields, "id")) {
-            Some(mut end) => {
-                for name in ["outcome", "error", "detail", "ms", "bytes"] {
-                    if let Some(value) = end.remove(name) {
-                        fields.insert(name.into(), value);
-                    }
+    fn start(&mut self, mut fields: Json, alive: bool) {
+        if let Some(mut end) = self.ends.remove(text(&fields, "id")) {
+            for name in ["outcome", "error", "detail", "ms", "bytes"] {
+                if let Some(value) = end.remove(name) {
+                    fields.insert(name.into(), value);
                 }
             }
-            None => {
-                let outcome = if self.living.contains(pid) { "running" } else { "unknown" };
-                fields.insert("outcome".into(), outcome.into());
-            }
+        } else {
+            fields.insert("outcome".into(), if alive { "running" } else { "unknown" }.into());
         }
         self.keep(fields);
     }

@@ -10,33 +10,15 @@ use serde_json::Value;
 use super::{Gateway, OwnTool};
 use crate::{
     docker::Host,
-    error::{Error, Result, nearest},
-    gateway::{audit::Wanted, caller::Caller},
+    error::Result,
+    gateway::{
+        audit::{Wanted, known_outcome},
+        caller::Caller,
+    },
     tool::{Summary, text::count},
     tools::{time::moment, view::clipped},
 };
 
-/// Every way in which a call can have ended, and the two words for several of them.
-const OUTCOMES: &[&str] = &[
-    "ok",
-    "failed",
-    "running",
-    "unknown",
-    "asked",
-    "invalid",
-    "not_found",
-    "conflict",
-    "denied",
-    "approval_needed",
-    "unreachable",
-    "timeout",
-    "cancelled",
-    "busy",
-    "unsupported",
-    "docker",
-    "config",
-    "internal",
-];
 /// The most characters of one call's arguments, and of its error.
 const LONGEST: usize = 300;
 
@@ -102,11 +84,7 @@ impl OwnTool for ReadAuditLog {
 
     async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, caller: &Caller) -> Result<Calls> {
         let since = self.since.as_deref().map(|text| moment("since", text, Timestamp::now())).transpose()?;
-        if let Some(outcome) = self.outcome.as_deref().filter(|outcome| !OUTCOMES.contains(outcome)) {
-            let hint = nearest(outcome, OUTCOMES.iter().copied())
-                .map_or_else(|| OUTCOMES.join(", "), |near| format!("did you mean \"{near}\"?"));
-            return Err(Error::invalid(format!("argument \"outcome\": there is no outcome {outcome:?}")).hint(hint));
-        }
+        known_outcome(self.outcome.as_deref())?;
         let limit = self.limit.unwrap_or(30);
         let wanted = Wanted {
             principal: Some(caller.principal.clone()),
