@@ -1,6 +1,8 @@
 //! What the process inherits and sets for itself: the environment, the log, the limit of open files.
 
-use std::{env, io, path::PathBuf};
+mod container;
+
+use std::{env, fs, io, path::PathBuf};
 
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -29,8 +31,17 @@ pub(super) fn environment() -> Environment {
         home: home.or_else(|| account.as_ref().map(|account| account.dir.clone())),
         user: account.map(|account| account.name),
         working_directory: env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
-        container: None,
+        container: own_container(),
     }
+}
+
+/// The container that this process runs in; on other systems than Linux there is nothing to read.
+fn own_container() -> Option<String> {
+    let read = |name: &str| {
+        let bytes = fs::read(format!("/proc/self/{name}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    container::of(&read("cgroup"), &read("mountinfo"))
 }
 
 /// Starts the log on standard error.

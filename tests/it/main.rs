@@ -21,6 +21,7 @@ mod hostile;
 mod layers;
 mod matrix;
 mod mcp;
+mod own_container;
 mod rig;
 mod routes;
 mod simulated;

@@ -43,6 +43,15 @@ pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> A
     Gateway::new(config, environment()).expect("the gateway")
 }
 
+/// A gateway that asks nobody and runs in a container itself.
+pub(crate) fn gateway_inside(container: &str, hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
+    let mut config = config(hosts);
+    config.state = Some(tempfile::tempdir().expect("a directory").keep());
+    config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never);
+    set(&mut config);
+    Gateway::new(config, Environment { container: Some(container.to_owned()), ..environment() }).expect("the gateway")
+}
+
 /// Calls a tool; a call that does not end within `seconds` fails the test.
 pub(crate) async fn call(gateway: &Arc<Gateway>, tool: &str, arguments: Value, seconds: u64) -> Result<Answer, Error> {
     let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
