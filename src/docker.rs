@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod names;
 pub mod objects;
 mod pool;
+pub mod probe;
 mod ssh;
 pub mod stream;
 

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod catalogue;
 pub mod confirm;
 pub mod policy;
+pub mod probes;
 mod record;
 mod tools;
 
@@ -32,6 +33,7 @@ use caller::Caller;
 use catalogue::{Catalogue, Entry, Run};
 use confirm::{Approvals, Form, Identity, Pause, Question, Voice};
 use policy::{Decision, Facts};
+use probes::Probes;
 use record::Record;
 
 /// How long a read may take as a whole.
@@ -48,6 +50,7 @@ pub struct Gateway {
     catalogue: Catalogue,
     approvals: Approvals,
     audit: Audit,
+    probes: Probes,
     secrets: Arc<Secrets>,
     account: Option<String>,
     own_container: Option<String>,
@@ -150,11 +153,23 @@ impl Gateway {
         let catalogue = Catalogue::new(&config)?;
         let approvals = Approvals::new(config.state.clone(), config.approval_passphrase.as_deref())?;
         let audit = Audit::new(config.state.clone(), &config.audit);
+        let probes = Probes::new(config.state.clone());
         let secrets = Arc::new(Secrets::new(config.secrets.clone(), &environment.variables));
         let (account, own_container) = (environment.user.clone(), environment.container.clone());
         let fleet = Fleet::new(&config, Arc::new(environment));
         let running = TaskTracker::new();
-        Ok(Arc::new(Self { config, fleet, catalogue, approvals, audit, secrets, account, own_container, running }))
+        Ok(Arc::new(Self {
+            config,
+            fleet,
+            catalogue,
+            approvals,
+            audit,
+            probes,
+            secrets,
+            account,
+            own_container,
+            running,
+        }))
     }
 
     /// What was configured.
@@ -179,6 +194,12 @@ impl Gateway {
     #[must_use]
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// What was found out about who enforces the limits of hosts.
+    #[must_use]
+    pub fn probes(&self) -> &Probes {
+        &self.probes
     }
 
     /// Whoever started this process, calling over a protocol.

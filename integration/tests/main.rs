@@ -27,6 +27,8 @@ mod guard;
 mod hosts;
 mod images;
 mod networks;
+mod own_container;
+mod probe;
 mod ssh;
 mod ssh_load;
 mod system;

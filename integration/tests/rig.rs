@@ -64,24 +64,35 @@ pub fn environment() -> Environment {
 
 /// A gateway for host specifications, in order, that asks nobody and lets every body pass.
 pub fn gateway(specs: &[String]) -> Arc<Gateway> {
-    gateway_with(specs, |config| {
-        for host in &mut config.hosts {
-            host.limits.confirm = Confirm::Never;
-            host.limits.bodies = Bodies::of(Profile::Open);
-            host.limits.bodies.rules = Rule::ALL.iter().map(|rule| (*rule, Verdict::Allow)).collect();
-        }
-    })
+    gateway_with(specs, open)
+}
+
+/// The same, of a process that runs in a container itself.
+pub fn gateway_inside(container: &str, specs: &[String]) -> Arc<Gateway> {
+    gateway_in(Environment { container: Some(container.to_owned()), ..environment() }, specs, open)
 }
 
 /// A gateway for host specifications with other settings than the defaults; it keeps its audit and its
 /// approvals in a directory of its own.
 pub fn gateway_with(specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
+    gateway_in(environment(), specs, set)
+}
+
+fn gateway_in(environment: Environment, specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let flags = Flags { hosts: specs.to_vec(), toolsets: vec!["all".into()], ..Flags::default() };
-    let environment = environment();
     let mut config = Config::load(&environment, &flags).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
     config.state = Some(std::env::temp_dir().join(format!("quaymaster-test-{}-{:08x}", std::process::id(), rand())));
     set(&mut config);
     Gateway::new(config, environment).expect("the gateway")
+}
+
+/// Asks nobody and lets every body pass.
+fn open(config: &mut Config) {
+    for host in &mut config.hosts {
+        host.limits.confirm = Confirm::Never;
+        host.limits.bodies = Bodies::of(Profile::Open);
+        host.limits.bodies.rules = Rule::ALL.iter().map(|rule| (*rule, Verdict::Allow)).collect();
+    }
 }
 
 /// One host called `lab`, and calls on it.

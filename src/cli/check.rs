@@ -1,12 +1,15 @@
 //! `check`: proves the configuration and every connection, and says how to mend what fails.
 
 mod mend;
+mod probe;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use serde::{Serialize, Serializer};
+
+use probe::Probed;
 
 use super::{Paint, Screen, exit, screen::Cell, usage};
 use crate::{
@@ -27,6 +30,10 @@ pub(super) struct Check {
     /// Names of hosts, or tag:NAME; all hosts if none is given
     #[arg(value_name = "HOST")]
     chosen: Vec<String>,
+    /// Also finds out whether each endpoint itself refuses writes: asks it to start a container that does not exist,
+    /// on (ro) hosts too. Agents see the result in the list of hosts
+    #[arg(long)]
+    probe_guard: bool,
 }
 
 /// What was found, in the words of `--json`.
@@ -53,6 +60,8 @@ struct Finding {
     latency_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Wrong>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    probed: Option<Probed>,
     #[serde(skip)]
     id: Option<String>,
 }
@@ -70,9 +79,18 @@ struct Wrong {
 impl Check {
     pub(super) async fn run(self, gateway: &Arc<Gateway>, screen: &Screen, json: bool) -> Result<ExitCode> {
         let hosts = self.chosen(gateway).map_err(|error| usage(&error))?;
-        let findings: Vec<Finding> = stream::iter(hosts).map(prove).buffered(AT_ONCE).collect().await;
+        let look = async |host: Arc<Host>| {
+            let mut finding = prove(&host).await;
+            if self.probe_guard {
+                let probed = if finding.ok { probe::probe(gateway, &host).await } else { Probed::unanswered() };
+                finding.probed = Some(probed);
+            }
+            finding
+        };
+        let findings: Vec<Finding> = stream::iter(hosts).map(look).buffered(AT_ONCE).collect().await;
         let failed = findings.iter().any(|finding| !finding.ok);
-        let report = Report::new(gateway, findings);
+        let mut report = Report::new(gateway, findings);
+        report.keep(gateway);
         if json {
             screen.print_json(&report)?;
         } else {
@@ -103,7 +121,7 @@ fn as_map<S: Serializer>(limits: &[(&'static str, String)], serializer: S) -> Re
 }
 
 /// Connects, asks who answers, and reads one document as every tool does.
-async fn prove(host: Arc<Host>) -> Finding {
+async fn prove(host: &Arc<Host>) -> Finding {
     let late = |_| Err(Error::timeout("the daemon answers a ping, but did not tell its state within 5 s"));
     let answer = tokio::time::timeout(PATIENCE, host.reading().info()).await.unwrap_or_else(late);
     let config = host.config();
@@ -125,6 +143,7 @@ async fn prove(host: Arc<Host>) -> Finding {
             message: error.message().to_owned(),
             detail: error.detail_text().map(str::to_owned),
         }),
+        probed: None,
     }
 }
 
@@ -133,6 +152,23 @@ impl Report {
         let ids = hosts.iter().filter_map(|finding| Some((finding.host.as_str(), finding.id.as_deref()?)));
         let warnings = gateway.config().warnings.iter().cloned().chain(twins(ids)).collect();
         Self { origin: gateway.config().origin.clone(), warnings, hosts }
+    }
+
+    /// Keeps what probes found; where that fails, the person is told.
+    fn keep(&mut self, gateway: &Gateway) {
+        let config = |name: &str| gateway.fleet().configs().iter().find(|config| config.name == name);
+        let found: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|finding| Some((config(&finding.host)?, finding.probed.as_ref()?.result()?)))
+            .collect();
+        if found.is_empty() {
+            return;
+        }
+        if let Err(error) = gateway.probes().keep(&found, jiff::Timestamp::now()) {
+            let detail = error.detail_text().map(|detail| format!(": {detail}")).unwrap_or_default();
+            self.warnings.push(format!("{error}{detail}"));
+        }
     }
 
     fn text(&self, screen: &Screen) -> String {
@@ -158,6 +194,10 @@ impl Report {
             }
             lines.push(String::new());
         }
+        let probed = self.hosts.iter().filter_map(|finding| Some((&finding.host, finding.probed.as_ref()?)));
+        lines.extend(
+            probed.map(|(host, probed)| format!("{}: {}", screen.out.paint(Paint::Bold, host), show(&probed.line()))),
+        );
         let mark = screen.out.paint(Paint::Yellow, "warning:");
         lines.extend(self.warnings.iter().map(|warning| format!("{mark} {}", show(warning))));
         let failed = self.hosts.iter().filter(|finding| !finding.ok).count();

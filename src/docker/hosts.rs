@@ -79,6 +79,7 @@ pub struct Health {
 /// One configured host: its settings, its connections, its engine.
 pub struct Host {
     config: HostConfig,
+    environment: Arc<Environment>,
     reveal: Reveal,
     pool: Arc<Pool>,
     engine: Mutex<Option<Engine>>,
@@ -111,6 +112,7 @@ impl Host {
         Self {
             reveal: Reveal::new(&config.limits.reveal),
             config,
+            environment: environment.clone(),
             pool,
             engine: Mutex::default(),
             health: Mutex::default(),
@@ -118,6 +120,11 @@ impl Host {
             memories: DashMap::new(),
             turn: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The same host as if nobody had met it yet, with connections of its own.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(self.config.clone(), &self.environment)
     }
 
     /// Its settings.

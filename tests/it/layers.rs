@@ -357,6 +357,17 @@ fn only_the_gateway_raises_a_ceiling() {
 }
 
 #[test]
+fn only_the_command_line_probes() {
+    let mut callers = Vec::new();
+    for source in sources() {
+        let may = source.module[0] == "cli" || source.file == "src/docker/probe.rs";
+        assert!(may || !source.code.contains("probe_guard"), "{} sends a write that nobody decided", source.file);
+        callers.extend(source.code.matches(".probe_guard()").map(|_| source.file.clone()));
+    }
+    assert_eq!(callers, ["src/cli/check/probe.rs"]);
+}
+
+#[test]
 fn no_tool_is_left_out_of_its_slice() {
     let mut declared = Vec::new();
     for source in sources() {

@@ -22,6 +22,7 @@ mod layers;
 mod matrix;
 mod mcp;
 mod own_container;
+mod probe;
 mod rig;
 mod routes;
 mod simulated;

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gateway, OwnTool};
 use crate::{
-    docker::{Host, twins},
+    config::Mode,
+    docker::{Host, probe::Enforcement, twins},
     error::{Error, Result},
     gateway::caller::Caller,
     tool::{HostArgument, Permissions, Summary, text::count},
@@ -79,6 +80,8 @@ struct HostRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
     enforcement: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforcement_checked: Option<String>,
 }
 
 impl Summary for Hosts {
@@ -114,10 +117,14 @@ impl OwnTool for ListHosts {
             _ => Status::Unknown,
         };
         hosts.retain(|host| self.status.is_none_or(|wanted| wanted == status(host)));
+        let known = gateway.probes().known();
         let rows = hosts.iter().map(|host| {
             let (config, health, engine) = (host.config(), host.health(), host.engine());
             let granted = config.limits.permissions;
             let differs = granted != Permissions::implied_by(config.mode);
+            let probed = known.of(config);
+            // Whether an endpoint refuses writes by itself is not known before a person has probed it.
+            let assumed = if config.mode == Mode::Rw { Enforcement::Unknown } else { Enforcement::Gateway };
             HostRow {
                 host: config.name.clone(),
                 mode: config.mode.as_str().to_owned(),
@@ -132,8 +139,8 @@ impl OwnTool for ListHosts {
                 seen: health.seen.map(rfc3339),
                 error: health.failure.as_ref().map(|(error, _)| error.to_string()),
                 since: health.failure.map(|(_, since)| rfc3339(since)),
-                // Whether the far side itself refuses writes is not known before it was probed.
-                enforcement: if config.mode == crate::config::Mode::Rw { "unknown" } else { "gateway" }.to_owned(),
+                enforcement: probed.map_or(assumed, |(enforcement, _)| enforcement).as_str().to_owned(),
+                enforcement_checked: probed.map(|(_, checked)| checked.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
             }
         });
         let ids: Vec<(&str, String)> =
