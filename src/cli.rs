@@ -6,6 +6,7 @@ mod call;
 mod check;
 mod hosts;
 mod process;
+mod proxy_config;
 mod screen;
 mod serve;
 mod terminal;
@@ -90,6 +91,8 @@ enum Command {
     Audit(audit::Audit),
     /// Shows a call that waits for a person, and lets it pass once
     Approve(approve::Approve),
+    /// Prints an allow list of a Docker socket proxy for a host: what Quaymaster sends there, and as little else as can be
+    ProxyConfig(proxy_config::ProxyConfig),
 }
 
 impl CommandLine {
@@ -142,6 +145,7 @@ impl Command {
             Self::Call(call) => call.run(gateway, screen, json).await,
             Self::Audit(audit) => audit.run(gateway, screen, json).await,
             Self::Approve(approve) => approve.run(gateway.config(), screen, json),
+            Self::ProxyConfig(proxy_config) => proxy_config.run(gateway, screen, json),
         }
     }
 }

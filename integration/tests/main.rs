@@ -29,6 +29,7 @@ mod images;
 mod networks;
 mod own_container;
 mod probe;
+mod proxy_config;
 mod ssh;
 mod ssh_load;
 mod system;

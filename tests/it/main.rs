@@ -23,6 +23,7 @@ mod matrix;
 mod mcp;
 mod own_container;
 mod probe;
+mod proxy_config;
 mod rig;
 mod routes;
 mod simulated;

@@ -78,7 +78,7 @@ async fn answers_are_told_apart() {
 #[tokio::test]
 async fn nothing_is_sent_where_the_name_cannot_be_looked_up() {
     let inspects = |heard: &Heard| heard.path().starts_with("/containers/quaymaster-probe-");
-    let cases: Vec<(&str, fn() -> Act)> = vec![
+    let cases: [(&str, fn() -> Act); 5] = [
         ("it shows no containers", || page("403 Forbidden")),
         ("it hides what it does not show", || page("404 Not Found")),
         ("it knows a container of every name", || json_answer("200 OK", &json!({"Id": "x", "Name": "/x"}))),
