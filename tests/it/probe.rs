@@ -75,10 +75,13 @@ async fn answers_are_told_apart() {
     }
 }
 
+/// Why nothing can be sent, and how the endpoint shows it.
+type Case = (&'static str, fn() -> Act);
+
 #[tokio::test]
 async fn nothing_is_sent_where_the_name_cannot_be_looked_up() {
     let inspects = |heard: &Heard| heard.path().starts_with("/containers/quaymaster-probe-");
-    let cases: [(&str, fn() -> Act); 5] = [
+    let cases: [Case; 5] = [
         ("it shows no containers", || page("403 Forbidden")),
         ("it hides what it does not show", || page("404 Not Found")),
         ("it knows a container of every name", || json_answer("200 OK", &json!({"Id": "x", "Name": "/x"}))),
