@@ -356,7 +356,10 @@ impl Gateway {
     /// # Errors
     /// Those that the call would have before its decision: unknown tool, wrong arguments, missing objects.
     pub async fn explain(&self, tool: &str, mut arguments: Json) -> Result<Explained> {
-        let entry = self.catalogue.find(tool)?;
+        let entry = self.catalogue.find(tool).map_err(|error| {
+            let hint = error.hint_text().unwrap_or_default().to_owned();
+            Error::invalid(format!("argument \"tool\": {error}")).hint(hint)
+        })?;
         let (tool, access) = (entry.card.name, entry.card.access);
         let hosts = self.hosts_of(&entry, &mut arguments)?;
         let host = hosts.first().filter(|_| hosts.len() == 1);

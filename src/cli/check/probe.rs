@@ -16,6 +16,7 @@ use crate::{
         Gateway,
         audit::{Closing, Opening},
     },
+    redact,
     secret::random,
     tool::{Effect, Permission, Permissions},
 };
@@ -82,12 +83,13 @@ pub(super) async fn probe(gateway: &Gateway, host: &Arc<Host>) -> Probed {
 
 async fn audited(gateway: &Gateway, host: &Host) -> Result<Enforcement> {
     let (started, caller) = (Instant::now(), gateway.caller("command line"));
+    let hosts = vec![host.config().name.clone()];
     let call = format!("{:016x}", u64::from_ne_bytes(random()?));
     let opening = Opening {
         call: call.clone(),
         caller: caller.clone(),
         tool: NAME.to_owned(),
-        hosts: vec![host.config().name.clone()],
+        hosts: hosts.clone(),
         effect: Some(Effect::Mutate),
         permissions: Some(Permissions::of(&[Permission::Lifecycle])),
         decision: Some("allow"),
@@ -98,9 +100,11 @@ async fn audited(gateway: &Gateway, host: &Host) -> Result<Enforcement> {
     let late = |_| Err(Error::timeout(format!("the endpoint did not answer within {} s", PATIENCE.as_secs())));
     let found = tokio::time::timeout(PATIENCE, host.probe_guard()).await.unwrap_or_else(late);
     let (outcome, error) = match &found {
-        Ok(enforcement) => (enforcement.as_str().to_owned(), None),
+        Ok(_) => ("ok".to_owned(), None),
         Err(error) => (error.kind().as_str().to_owned(), Some(error.message().to_owned())),
     };
-    gateway.audit().close(Closing { call, caller, outcome, error, took: started.elapsed(), bytes: 0 }).await;
+    let detail = found.as_ref().err().and_then(|error| error.detail_text().map(redact::shown));
+    let (tool, took) = (NAME.to_owned(), started.elapsed());
+    gateway.audit().close(Closing { call, caller, tool, hosts, outcome, error, detail, took, bytes: 0 }).await;
     found
 }
