@@ -4,6 +4,7 @@ pub mod access;
 mod connect;
 pub mod guard;
 pub mod hosts;
+mod looks;
 pub mod names;
 pub mod objects;
 mod pool;

@@ -4,7 +4,7 @@ pub mod page;
 pub mod schema;
 pub mod text;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -92,6 +92,8 @@ pub struct Plan {
     pub images: Vec<String>,
     /// Whether it runs code in its containers or puts files into them: then they are judged by what they are.
     pub enters: bool,
+    /// Labels of what will be sent that the caller did not type, by name.
+    pub marks: BTreeMap<String, String>,
 }
 
 /// What a call will send to create or change something, as the engine reads it.
@@ -136,6 +138,7 @@ impl Plan {
             body: None,
             images: Vec::new(),
             enters: false,
+            marks: BTreeMap::new(),
         }
     }
 
@@ -204,6 +207,13 @@ impl Plan {
             && self.objects.len() == other.objects.len()
             && self.objects.iter().zip(&other.objects).all(|(one, other)| same(one, other))
             && self.images == other.images
+    }
+
+    /// Says which labels of what will be sent are Quaymaster's own, as [`Call::labels`] adds them.
+    #[must_use]
+    pub fn marked(mut self, call: &Call) -> Self {
+        self.marks.extend(call.labels.iter().flat_map(|labels| labels.iter().cloned()));
+        self
     }
 
     /// The one object of a call that acts on one.

@@ -1,11 +1,29 @@
 //! What a create, an update, an exec or a start asks for, judged on values by the rules of its host.
 
+mod container;
+mod foreign;
+mod inspected;
+mod mounts;
+mod path;
+mod ports;
+mod read;
+mod seen;
+mod service;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use serde_json::Value;
+
 use crate::{
     config::limits::{Bodies, Rule, Verdict},
-    docker::Docker,
+    docker::{Docker, names::quote},
     error::Result,
-    tool::{Body, BodyKind, Plan},
+    tool::{Body, BodyKind, ObjectKind, Plan},
 };
+pub use foreign::foreign;
+use read::{number, part, text, texts, words as map};
+use seen::Seen;
 
 /// One rule that something hits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,20 +44,181 @@ impl Finding {
     }
 }
 
+/// A rule that something hits, whatever the host says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hit {
+    rule: Rule,
+    value: String,
+    /// The canonical path of a bind that the host's settings can allow.
+    allowable: Option<String>,
+}
+
+impl Hit {
+    fn new(rule: Rule, value: String) -> Self {
+        Self { rule, value, allowable: None }
+    }
+
+    fn at(rule: Rule, what: impl AsRef<str>, place: &str) -> Self {
+        Self::new(rule, format!("{} at \"{place}\"", what.as_ref()))
+    }
+
+    /// The same of something that is not the body itself.
+    fn of(mut self, whose: &str) -> Self {
+        self.value = format!("{whose}, which has {}", self.value);
+        self
+    }
+}
+
 /// The command line of an exec, its arguments joined with blanks.
 #[must_use]
 pub fn command_line(body: &Body) -> Option<String> {
     if body.kind != BodyKind::Exec {
         return None;
     }
-    let words = body.document.get("Cmd")?.as_array()?.iter().filter_map(serde_json::Value::as_str);
-    Some(words.collect::<Vec<_>>().join(" "))
+    Some(texts(&body.document, "Cmd").collect::<Vec<_>>().join(" "))
 }
 
 /// Judges a plan: what will be sent, and what is entered. Sends only reads.
 ///
+/// What every rule of the host lets pass in silence is left out.
+///
 /// # Errors
 /// Those of the looks that a rule needs; what cannot be looked at counts as the worst.
-pub async fn judge(_plan: &Plan, _bodies: &Bodies, _reading: &Docker) -> Result<Vec<Finding>> {
-    Ok(Vec::new())
+pub async fn judge(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Result<Vec<Finding>> {
+    let judged = plan.body.is_some() || plan.enters;
+    if !judged || Rule::ALL.iter().all(|rule| bodies.verdict(*rule) == Verdict::Allow) {
+        return Ok(Vec::new());
+    }
+    let seen = seen::look(plan, bodies, reading).await?;
+    let mut findings = findings(plan, bodies, &seen);
+    findings.retain(|finding| finding.verdict != Verdict::Allow);
+    Ok(findings)
+}
+
+/// Every rule that a plan hits, the hardest verdict first.
+fn findings(plan: &Plan, bodies: &Bodies, seen: &Seen) -> Vec<Finding> {
+    let verdict = |hit: &Hit| match &hit.allowable {
+        Some(path) if path::is_allowed(path, &bodies.binds_allow) => Verdict::Allow,
+        _ => bodies.verdict(hit.rule),
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    for hit in hits(plan, seen) {
+        let finding = Finding { rule: hit.rule, verdict: verdict(&hit), value: hit.value };
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
+    findings
+}
+
+fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    if let Some(Body { kind, document }) = &plan.body {
+        hits.extend(match kind {
+            BodyKind::Container => of_container(plan, document, seen),
+            BodyKind::Service => of_service(plan, document, seen),
+            BodyKind::Update => of_update(document, seen),
+            BodyKind::Exec => of_exec(document),
+            BodyKind::Volume => mounts::of_volume(document).into_iter().collect(),
+            BodyKind::Commit => words::changes(texts(document, "Changes")),
+            BodyKind::Connection => of_connection(plan),
+            BodyKind::Network => Vec::new(),
+        });
+        if matches!(kind, BodyKind::Container | BodyKind::Service | BodyKind::Volume | BodyKind::Network) {
+            hits.extend(words::labels(map(document, "Labels"), &plan.marks, "Labels"));
+        }
+    }
+    if plan.enters {
+        let containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);
+        hits.extend(containers.flat_map(|object| inspected::entered(&object.facts, seen)));
+    }
+    hits
+}
+
+fn of_container(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
+    let host = part(document, &["HostConfig"]);
+    let mut hits = container::rights(host, seen, "HostConfig");
+    let foreign = |volume: &str| seen.is_foreign(volume, seen::project(document), &plan.objects);
+    hits.extend(mounts::of_host(host).flat_map(|mounted| mounts::hits(&mounted, seen, &foreign)));
+    hits.extend(taken(host, seen));
+    // The machine's network has an id too, and a name among those that a container is put on.
+    let networks = container::endpoints(document).chain([text(host, "NetworkMode")]);
+    hits.extend(host_networks(plan, networks, "NetworkingConfig"));
+    hits.extend(ports::of_host(host));
+    hits.extend(container::manners(host, "HostConfig"));
+    hits.extend(container::limits(number(host, "Memory"), number(host, "PidsLimit")));
+    hits.extend(words::image(text(document, "Image"), &plan.objects));
+    hits.extend(texts(document, "Env").filter_map(|variable| words::variable(variable, "Env")));
+    hits.extend(words::labels(mounts::labels(host), &plan.marks, "HostConfig.Mounts"));
+    hits
+}
+
+/// Another container's namespaces and volumes, and what comes with them.
+fn taken(host: &Value, seen: &Seen) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    let mut take = |rule, what: String, place: &str, other: &str| {
+        hits.push(Hit::at(rule, what, place));
+        hits.extend(seen.containers.get(other).into_iter().flat_map(|facts| inspected::shared(facts, seen)));
+    };
+    for (field, _) in container::MODES {
+        if let container::Mode::Of(other) = container::mode(text(host, field)) {
+            let what = format!("a namespace of container {}", quote(other));
+            take(Rule::ContainerNamespace, what, &format!("HostConfig.{field}"), other);
+        }
+    }
+    for other in container::volumes_from(host) {
+        let what = format!("the volumes of container {}", quote(other));
+        take(Rule::VolumesFrom, what, "HostConfig.VolumesFrom", other);
+    }
+    hits
+}
+
+/// The machine's network under another name than the mode's.
+fn host_networks<'a>(plan: &Plan, names: impl Iterator<Item = &'a str>, place: &str) -> Vec<Hit> {
+    let is_host = |name: &str| {
+        let mut networks = plan.objects.iter().filter(|object| object.kind == ObjectKind::Network);
+        container::is_host_network(name)
+            || networks.any(|network| network.id == name && container::is_host_network(&network.name))
+    };
+    let hosts = names.filter(|name| is_host(name));
+    hosts.map(|name| Hit::at(Rule::HostNet, format!("network {}", quote(name)), place)).collect()
+}
+
+fn of_service(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
+    let container = service::container_of(document);
+    let mut hits = service::hits(document, seen);
+    let place = "TaskTemplate.ContainerSpec";
+    let foreign = |volume: &str| seen.is_foreign(volume, seen::project(container), &plan.objects);
+    hits.extend(mounts::of_service(container).flat_map(|mounted| mounts::hits(&mounted, seen, &foreign)));
+    hits.extend(host_networks(plan, container::networks_of_service(document), "TaskTemplate.Networks"));
+    hits.extend(words::image(text(container, "Image"), &plan.objects));
+    hits.extend(texts(container, "Env").filter_map(|variable| words::variable(variable, &format!("{place}.Env"))));
+    hits.extend(words::labels(map(container, "Labels"), &plan.marks, &format!("{place}.Labels")));
+    hits.extend(words::labels(mounts::labels(container), &plan.marks, &format!("{place}.Mounts")));
+    hits
+}
+
+/// An update leaves as it was what it does not name.
+fn of_update(document: &Value, seen: &Seen) -> Vec<Hit> {
+    let mut hits = container::rights(document, seen, "");
+    hits.extend(container::manners(document, ""));
+    // Zero memory changes nothing; zero and less processes take the limit away.
+    let processes = number(document, "PidsLimit").filter(|limit| *limit <= 0);
+    let memory = number(document, "Memory").filter(|limit| *limit < 0);
+    hits.extend(container::limits(memory.or(Some(1)), processes.or(Some(1))));
+    hits
+}
+
+fn of_exec(document: &Value) -> Vec<Hit> {
+    let privileged = read::flag(document, "Privileged");
+    let mut hits: Vec<Hit> =
+        privileged.then(|| Hit::at(Rule::Privileged, "privileged mode", "Privileged")).into_iter().collect();
+    hits.extend(texts(document, "Env").filter_map(|variable| words::variable(variable, "Env")));
+    hits
+}
+
+fn of_connection(plan: &Plan) -> Vec<Hit> {
+    let networks = plan.objects.iter().filter(|object| object.kind == ObjectKind::Network);
+    host_networks(plan, networks.map(|network| network.name.as_str()), "NetworkID")
 }

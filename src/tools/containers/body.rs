@@ -3,6 +3,7 @@
 mod mounts;
 mod ports;
 pub(super) mod values;
+mod variables;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +16,7 @@ use bollard::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::variables::{resolved, variables};
 use super::pull::{self, Pull};
 use crate::{
     docker::{Docker, names},
@@ -141,7 +143,9 @@ impl NewContainer {
             names::object("name", name)?;
         }
         let (mut body, mut host) = (self.body(call)?, self.host()?);
-        let mut plan = Plan::declared(access);
+        // A secret that is missing ends the call before anything is sent.
+        resolved(body.env.clone(), call.secrets())?;
+        let mut plan = Plan::declared(access).marked(call);
         let networks = self.networks(reading).await?;
         if let Some((main, others)) = networks.split_first() {
             host.network_mode = Some(main.mode());
@@ -168,7 +172,9 @@ impl NewContainer {
         if plan.permissions.has(Permission::Images) {
             pull::pull(docker, &self.image, self.platform.as_deref(), call).await?;
         }
-        let body: ContainerCreateBody = plan.sent()?;
+        let mut body: ContainerCreateBody = plan.sent()?;
+        // What was judged and written down names its secrets; only the engine gets them.
+        body.env = resolved(body.env, call.secrets())?;
         let mut options = CreateContainerOptionsBuilder::new();
         if let Some(name) = &self.name {
             options = options.name(name);
@@ -308,16 +314,6 @@ pub(super) async fn remains(docker: &Docker, id: &str, error: Error) -> Error {
     error.hint(format!(
         "{hint}container {name} was created and remains: mend the cause and use start_container, or use remove_container"
     ))
-}
-
-/// `NAME=value` of every variable.
-pub(super) fn variables(given: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    for (name, value) in given {
-        if name.is_empty() || name.contains('=') || name.chars().any(char::is_control) || value.contains('\0') {
-            return Err(values::wrong("env", name, "no variable", "a name without \"=\", a value without NUL"));
-        }
-    }
-    Ok(given.iter().map(|(name, value)| format!("{name}={value}")).collect())
 }
 
 /// Arguments of a process: anything but NUL.

@@ -10,7 +10,7 @@ use bollard::{
 use futures_util::{StreamExt, future::pending, stream::BoxStream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     runtime::Handle,
@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    body::{arguments, variables, words},
+    body::{arguments, resolved, variables, words},
     output::Transcript,
 };
 use crate::{
@@ -27,7 +27,8 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Result},
-    secret::random,
+    redact::{Masks, Reveal},
+    secret::{SCHEME, random},
     tool::{Access, BodyKind, Call, Permission, Plan, Text, Tool},
 };
 
@@ -80,7 +81,7 @@ pub(super) struct ExecInContainer {
     /// Default: the container's.
     #[serde(default)]
     working_dir: Option<String>,
-    /// More environment variables.
+    /// More environment variables; a value may be `secret://NAME`.
     #[serde(default)]
     env: BTreeMap<String, String>,
     /// With every right of the host's root. Default: false.
@@ -107,8 +108,10 @@ impl Tool for ExecInContainer {
         Some(self.limit() + AROUND)
     }
 
-    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+    async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         let body = self.body()?;
+        // A secret that is missing ends the call before anything is sent.
+        resolved(body.env.clone(), call.secrets())?;
         let container = reading.container("container", &self.container).await?;
         let name = quote(&container.name);
         if !container.is("/State/Running") {
@@ -120,15 +123,18 @@ impl Tool for ExecInContainer {
         Plan::declared(Self::ACCESS).on([container]).entering().sending(BodyKind::Exec, &body)
     }
 
-    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Text> {
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
         let container = plan.object()?;
-        let body: ExecConfig = plan.sent()?;
+        let mut body: ExecConfig = plan.sent()?;
+        // What was judged and written down names its secrets; only the engine gets them.
+        body.env = resolved(body.env, call.secrets())?;
+        let secrets = masks(&self.env, body.env.as_deref().unwrap_or_default());
         let limit = self.limit();
         let source = format!("container {}", container.name);
         let process = Process::create(docker, &container.id, body).await?;
         let mut guard = Guard(Some(process.clone()));
         let mut streams = process.start().await.inspect_err(|_| guard.release())?;
-        let mut transcript = Transcript::new(self.max_output.unwrap_or(OUTPUT));
+        let mut transcript = Transcript::new(self.max_output.unwrap_or(OUTPUT)).hiding(secrets);
         let talk = async {
             tokio::select! {
                 // The end of the output is the end; what was not read of the input does not matter.
@@ -329,6 +335,18 @@ impl Process {
         };
         matches!(run.await, Ok(Some(0)))
     }
+}
+
+/// Hides what the named secrets stand for, should the command say it.
+fn masks(given: &BTreeMap<String, String>, resolved: &[String]) -> Masks {
+    let is_secret = |variable: &&String| {
+        let name = variable.split('=').next().unwrap_or_default();
+        given.get(name).is_some_and(|value| value.starts_with(SCHEME))
+    };
+    // Under this name, whatever the variable is called: its value is never harmless.
+    let secret = |variable: &String| Some(format!("SECRET={}", variable.split_once('=')?.1));
+    let variables: Vec<String> = resolved.iter().filter(is_secret).filter_map(secret).collect();
+    Masks::of(&json!({"Config": {"Env": variables}}), &Reveal::default())
 }
 
 fn is_running(state: &Value) -> bool {

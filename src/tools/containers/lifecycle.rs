@@ -39,7 +39,7 @@ impl Tool for StartContainer {
     type Output = Outcomes;
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        named(Self::ACCESS, reading, &self.containers).await
+        Ok(named(Self::ACCESS, reading, &self.containers).await?.entering())
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Outcomes> {
@@ -122,7 +122,10 @@ impl Tool for RestartContainer {
     }
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        named(Self::ACCESS, reading, &self.containers).await
+        let plan = named(Self::ACCESS, reading, &self.containers).await?;
+        // What does not run is started by it.
+        let starts = plan.objects.iter().any(|container| !container.is("/State/Running"));
+        Ok(if starts { plan.entering() } else { plan })
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Outcomes> {

@@ -1,6 +1,6 @@
 //! What a process writes, held in bounded memory: the beginning and the end of each of its streams.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bollard::{container::LogOutput, errors::Error};
 use futures_util::{Stream, StreamExt};
@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use crate::{
     docker::stream::{Line, Lines},
     error::Result,
-    redact,
+    redact::{self, Masks},
 };
 
 /// Standard output and standard error, line by line without what is no text.
@@ -28,6 +28,13 @@ impl Transcript {
     /// At most so many characters in the end.
     pub(super) fn new(most: usize) -> Self {
         Self { most, stdout: Side::new(most), stderr: Side::new(most), broken: false }
+    }
+
+    /// Hides values in every line, before anything is cut.
+    pub(super) fn hiding(mut self, masks: Masks) -> Self {
+        let masks = Arc::new(masks);
+        (self.stdout.ends.masks, self.stderr.ends.masks) = (masks.clone(), masks);
+        self
     }
 
     /// Reads to the end of the stream, or until it breaks off; may be dropped and called again.
@@ -83,6 +90,7 @@ impl Side {
 
 /// The beginning and the end of a text that may have none.
 struct Ends {
+    masks: Arc<Masks>,
     head: String,
     head_room: usize,
     tail: VecDeque<char>,
@@ -93,6 +101,7 @@ struct Ends {
 impl Ends {
     fn new(most: usize) -> Self {
         Self {
+            masks: Arc::default(),
             head: String::new(),
             head_room: most / 2,
             tail: VecDeque::new(),
@@ -102,7 +111,8 @@ impl Ends {
     }
 
     fn push(&mut self, line: &Line) {
-        for character in redact::plain(&line.text).chars().chain(['\n']) {
+        let text = redact::plain(&line.text);
+        for character in self.masks.hide(&text).chars().chain(['\n']) {
             if self.head_room > 0 {
                 self.head.push(character);
                 self.head_room -= 1;

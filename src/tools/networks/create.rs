@@ -159,7 +159,7 @@ impl Tool for CreateNetwork {
             Err(error) if error.kind() == Kind::Conflict => return Err(exists(&self.name)),
             Err(error) => return Err(error),
         }
-        Plan::declared(Self::ACCESS).sending(BodyKind::Network, &request)
+        Plan::declared(Self::ACCESS).marked(call).sending(BodyKind::Network, &request)
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Created> {

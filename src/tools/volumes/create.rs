@@ -66,7 +66,7 @@ impl Tool for CreateVolume {
             labels: Some(call.labels(&self.labels)),
             ..VolumeCreateRequest::default()
         };
-        let plan = Plan::declared(Self::ACCESS).sending(BodyKind::Volume, &request)?;
+        let plan = Plan::declared(Self::ACCESS).marked(call).sending(BodyKind::Volume, &request)?;
         let Some(name) = &self.name else { return Ok(plan) };
         match reading.volume("name", name).await {
             Ok(present) => Ok(plan.on([present])),

@@ -1,0 +1,34 @@
+//! Looks of the judge of bodies, before anything is masked: for a decision, never for an answer.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Docker, Filters, Target};
+use crate::error::Result;
+
+impl Docker {
+    /// The volumes of these names that exist, with their options as the engine has them.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn volumes_as_they_are(&self, names: &BTreeSet<&str>) -> Result<Vec<Value>> {
+        // The engine's filter finds every name that has one of these in it.
+        let filters = Filters::default().with("name", names);
+        let mut listed = self.original(Target::new("/volumes").filters(&filters)).await?;
+        let Some(Value::Array(volumes)) = listed.get_mut("Volumes").map(Value::take) else { return Ok(Vec::new()) };
+        let named =
+            |volume: &Value| volume.get("Name").and_then(Value::as_str).is_some_and(|name| names.contains(name));
+        Ok(volumes.into_iter().filter(named).collect())
+    }
+
+    /// The containers that use one of these volumes, those included that no caller sees.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn users_as_they_are(&self, volumes: &BTreeSet<&str>) -> Result<Vec<Value>> {
+        let filters = Filters::default().with("volume", volumes);
+        let mut listed = self.original(Target::new("/containers/json").query("all", "true").filters(&filters)).await?;
+        Ok(listed.as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+}
