@@ -18,6 +18,7 @@ mod recorder;
 mod rig;
 
 mod audit;
+mod bodies;
 mod cli;
 mod container_reads;
 mod containers;

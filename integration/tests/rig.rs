@@ -78,6 +78,7 @@ pub fn gateway_with(specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gate
     gateway_in(environment(), specs, set)
 }
 
+/// The same in an environment of the test's own.
 fn gateway_in(environment: Environment, specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let flags = Flags { hosts: specs.to_vec(), toolsets: vec!["all".into()], ..Flags::default() };
     let mut config = Config::load(&environment, &flags).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
@@ -111,6 +112,19 @@ impl Rig {
     pub fn with_markers(link: Link, markers: &str) -> Self {
         let prefix = format!("qm-{:08x}", rand());
         Self { gateway: gateway(&[format!("lab={}{markers}", link.endpoint())]), prefix }
+    }
+
+    /// A host with other settings than the defaults.
+    pub fn set(link: Link, set: impl FnOnce(&mut Config)) -> Self {
+        Self::with_secrets(link, &[], set)
+    }
+
+    /// The same for a person with variables.
+    pub fn with_secrets(link: Link, variables: &[(&str, &str)], set: impl FnOnce(&mut Config)) -> Self {
+        let mut environment = environment();
+        environment.variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let gateway = gateway_in(environment, &[format!("lab={}", link.endpoint())], set);
+        Self { gateway, prefix: format!("qm-{:08x}", rand()) }
     }
 
     /// A name that no other test uses.

@@ -119,7 +119,7 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
             BodyKind::Container => of_container(plan, document, seen),
             BodyKind::Service => of_service(plan, document, seen),
             BodyKind::Update => of_update(document, seen),
-            BodyKind::Exec => of_exec(document),
+            BodyKind::Exec => of_exec(plan, document),
             BodyKind::Volume => mounts::of_volume(document).into_iter().collect(),
             BodyKind::Commit => words::changes(texts(document, "Changes")),
             BodyKind::Connection => of_connection(plan),
@@ -149,7 +149,7 @@ fn of_container(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
     hits.extend(container::manners(host, "HostConfig"));
     hits.extend(container::limits(number(host, "Memory"), number(host, "PidsLimit")));
     hits.extend(words::image(text(document, "Image"), &plan.objects));
-    hits.extend(texts(document, "Env").filter_map(|variable| words::variable(variable, "Env")));
+    hits.extend(words::variables(texts(document, "Env"), &plan.objects, "Env"));
     hits.extend(words::labels(mounts::labels(host), &plan.marks, "HostConfig.Mounts"));
     hits
 }
@@ -193,7 +193,7 @@ fn of_service(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
     hits.extend(mounts::of_service(container).flat_map(|mounted| mounts::hits(&mounted, seen, &foreign)));
     hits.extend(host_networks(plan, container::networks_of_service(document), "TaskTemplate.Networks"));
     hits.extend(words::image(text(container, "Image"), &plan.objects));
-    hits.extend(texts(container, "Env").filter_map(|variable| words::variable(variable, &format!("{place}.Env"))));
+    hits.extend(words::variables(texts(container, "Env"), &plan.objects, &format!("{place}.Env")));
     hits.extend(words::labels(map(container, "Labels"), &plan.marks, &format!("{place}.Labels")));
     hits.extend(words::labels(mounts::labels(container), &plan.marks, &format!("{place}.Mounts")));
     hits
@@ -210,11 +210,11 @@ fn of_update(document: &Value, seen: &Seen) -> Vec<Hit> {
     hits
 }
 
-fn of_exec(document: &Value) -> Vec<Hit> {
+fn of_exec(plan: &Plan, document: &Value) -> Vec<Hit> {
     let privileged = read::flag(document, "Privileged");
     let mut hits: Vec<Hit> =
         privileged.then(|| Hit::at(Rule::Privileged, "privileged mode", "Privileged")).into_iter().collect();
-    hits.extend(texts(document, "Env").filter_map(|variable| words::variable(variable, "Env")));
+    hits.extend(words::variables(texts(document, "Env"), &plan.objects, "Env"));
     hits
 }
 

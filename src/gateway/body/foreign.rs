@@ -158,26 +158,27 @@ CgroupnsMode ClusterVolumeSpec Cmd Command Condition Config ConfigFrom ConfigID 
 Consistency ConsoleSize Constraints Container ContainerID ContainerIDFile ContainerSpec Count CpuCount
 CpuPercent CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime CpuShares CpusetCpus CpusetMems
 CreateMountpoint CredentialSpec DNSConfig DNSNames Delay Description DetachKeys DeviceCgroupRules DeviceIDs
-DeviceRequests Devices Dir Disable Disabled Dns DnsOptions DnsSearch Domainname Driver DriverConfig DriverOpts
-EnableIPv4 EnableIPv6 EndpointConfig EndpointID EndpointSpec EndpointsConfig Entrypoint Env ExposedPorts
-ExtraHosts FailureAction File ForceUpdate GID Gateway GenericResources Global GlobalIPv6Address
-GlobalIPv6PrefixLen GlobalJob Group GroupAdd Groups GwPriority Hard HealthCheck Healthcheck HostConfig
-Hostname Hosts IOMaximumBandwidth IOMaximumIOps IPAM IPAMConfig IPAddress IPPrefixLen IPRange IPv4Address
-IPv6Address IPv6Gateway Image ImageOptions Ingress Init Internal Interval IpcMode Isolation Key Labels Level
-LimitBytes Limits LinkLocalIPs Links LogConfig LogDriver MacAddress MaskedPaths MaxAttempts MaxConcurrent
-MaxFailureRatio MaxReplicas MaximumRetryCount Memory MemoryBytes MemoryReservation MemorySwap MemorySwappiness
-Mode Monitor MountVolume Mounts Name Nameservers NanoCPUs NanoCpus Network NetworkAttachmentSpec
-NetworkDisabled NetworkID NetworkMode NetworkingConfig Networks NoCopy NoNewPrivileges NonRecursive OS OnBuild
-OomKillDisable OomScoreAdj OpenStdin Options Order Parallelism Path PathInContainer PathOnHost PidMode Pids
-PidsLimit Placement Platforms PluginPrivilege PluginSpec PortBindings Ports Preferences Preferred Privileged
-Privileges Profile Propagation Protocol PublishAllPorts PublishMode PublishedPort Rate ReadOnly
-ReadOnlyForceRecursive ReadOnlyNonRecursive ReadonlyPaths ReadonlyRootfs Registry Remote Replicas Replicated
-ReplicatedJob RequiredBytes Requisite Reservations Resources RestartPolicy Retries Role RollbackConfig Runtime
-SELinuxContext Scope Search Seccomp Secret SecretID SecretName Secrets SecurityOpt Segments Sharing Shell
-ShmSize SizeBytes Soft Source Spread SpreadDescriptor StartInterval StartPeriod StdinOnce StopGracePeriod
-StopSignal StopTimeout StorageOpt Subnet Subpath SwapBytes Sysctls TTY Target TargetPort TaskTemplate Test
-Timeout Tmpfs TmpfsOptions TotalCompletions Tty Type UID UTSMode Ulimits UpdateConfig User UsernsMode Value
-VolumeDriver VolumeOptions Volumes VolumesFrom Weight Window WorkingDir
+DeviceRequests Devices Dir Disable Disabled DiscreteResourceSpec Dns DnsOptions DnsSearch Domainname Driver
+DriverConfig DriverOpts EnableIPv4 EnableIPv6 EndpointConfig EndpointID EndpointSpec EndpointsConfig
+Entrypoint Env ExposedPorts ExtraHosts FailureAction File ForceUpdate GID Gateway GenericResources Global
+GlobalIPv6Address GlobalIPv6PrefixLen GlobalJob Group GroupAdd Groups GwPriority Hard HealthCheck Healthcheck
+HostConfig HostIp HostPort Hostname Hosts IOMaximumBandwidth IOMaximumIOps IPAM IPAMConfig IPAddress
+IPPrefixLen IPRange IPv4Address IPv6Address IPv6Gateway Image ImageOptions Ingress Init Internal Interval
+IpcMode Isolation Key Kind Labels Level LimitBytes Limits LinkLocalIPs Links LogConfig LogDriver MacAddress
+MaskedPaths MaxAttempts MaxConcurrent MaxFailureRatio MaxReplicas MaximumRetryCount Memory MemoryBytes
+MemoryReservation MemorySwap MemorySwappiness Mode Monitor MountVolume Mounts Name NamedResourceSpec
+Nameservers NanoCPUs NanoCpus Network NetworkAttachmentSpec NetworkDisabled NetworkID NetworkMode
+NetworkingConfig Networks NoCopy NoNewPrivileges NonRecursive OS OnBuild OomKillDisable OomScoreAdj OpenStdin
+Options Order Parallelism Path PathInContainer PathOnHost PidMode Pids PidsLimit Placement Platforms
+PluginPrivilege PluginSpec PortBindings Ports Preferences Preferred Privileged Privileges Profile Propagation
+Protocol PublishAllPorts PublishMode PublishedPort Rate ReadOnly ReadOnlyForceRecursive ReadOnlyNonRecursive
+ReadonlyPaths ReadonlyRootfs Registry Remote Replicas Replicated ReplicatedJob RequiredBytes Requisite
+Reservations Resources RestartPolicy Retries Role RollbackConfig Runtime SELinuxContext Scope Search Seccomp
+Secret SecretID SecretName Secrets SecurityOpt Segments Sharing Shell ShmSize SizeBytes Soft Source Spread
+SpreadDescriptor StartInterval StartPeriod StdinOnce StopGracePeriod StopSignal StopTimeout StorageOpt Subnet
+Subpath SwapBytes Sysctls TTY Target TargetPort TaskTemplate Test Timeout Tmpfs TmpfsOptions TotalCompletions
+Tty Type UID UTSMode Ulimits UpdateConfig User UsernsMode Value VolumeDriver VolumeOptions Volumes VolumesFrom
+Weight Window WorkingDir
 ";
 
 #[cfg(test)]

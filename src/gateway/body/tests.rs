@@ -586,10 +586,13 @@ fn what_engines_fill_in_is_no_breach() {
         [("20.10", include_str!("inspect-20.10.json")), ("26.1", include_str!("inspect-26.1.json"))]
     {
         let facts: Value = serde_json::from_str(inspect).unwrap();
+        let mut known = facts.clone();
+        crate::redact::environments(&mut known);
+        let old = Object::listed(ObjectKind::Container, "old".into(), "web".into(), known);
         let mut body = facts["Config"].clone();
         body["HostConfig"] = facts["HostConfig"].clone();
         let v1 = Seen { engine: Some(json!({"DefaultRuntime": "runc", "CgroupVersion": "1"})), ..Seen::default() };
-        let renewed = plan(BodyKind::Container, body.clone());
+        let renewed = plan(BodyKind::Container, body.clone()).on([old.clone()]);
         let rules: Vec<Rule> = hits(&renewed, &v1).into_iter().map(|hit| hit.rule).collect();
         assert_eq!(rules, [Rule::Limits, Rule::Image], "{version}");
         // Nor is it what the engine adds to one that may do everything.
@@ -598,7 +601,8 @@ fn what_engines_fill_in_is_no_breach() {
         host["SecurityOpt"] = json!(["label=disable"]);
         host["MaskedPaths"] = Value::Null;
         host["ReadonlyPaths"] = Value::Null;
-        let rules: Vec<Rule> = hits(&plan(BodyKind::Container, body), &v1).into_iter().map(|hit| hit.rule).collect();
+        let rules: Vec<Rule> =
+            hits(&plan(BodyKind::Container, body).on([old]), &v1).into_iter().map(|hit| hit.rule).collect();
         assert_eq!(rules, [Rule::Privileged, Rule::Limits, Rule::Image], "{version}");
     }
 }

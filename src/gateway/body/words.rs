@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Hit;
+use super::{Hit, read};
 use crate::{
     config::limits::Rule,
     docker::names::quote,
@@ -33,6 +33,17 @@ const SECRET: &[&str] = &[
 const KEYS: &[&str] = &["API", "ACCESS", "PRIVATE", "SECRET", "AUTH", "ENCRYPTION", "SIGNING", "MASTER", "SSH"];
 /// Values of switches, such as `MYSQL_RANDOM_ROOT_PASSWORD=yes`.
 const SWITCHES: &[&str] = &["true", "false", "yes", "no", "on", "off", "0", "1", "none"];
+
+/// The variables with a literal secret, but for those that an image or a container of the call has already.
+pub(super) fn variables<'a>(given: impl Iterator<Item = &'a str>, objects: &[Object], place: &str) -> Vec<Hit> {
+    let known = |variable: &str| {
+        let mut known = objects.iter().flat_map(|object| read::texts(read::part(&object.facts, &["Config"]), "Env"));
+        // Whatever was looked at has its values masked.
+        let masked = redact::variable(variable);
+        known.any(|known| known == variable || known == masked)
+    };
+    given.filter(|variable| !known(variable)).filter_map(|text| variable(text, place)).collect()
+}
 
 /// A variable with a literal secret.
 pub(super) fn variable(text: &str, place: &str) -> Option<Hit> {
