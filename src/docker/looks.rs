@@ -17,9 +17,9 @@ impl Docker {
         let filters = Filters::default().with("name", names);
         let mut listed = self.original(Target::new("/volumes").filters(&filters)).await?;
         let Some(Value::Array(volumes)) = listed.get_mut("Volumes").map(Value::take) else { return Ok(Vec::new()) };
-        let named =
+        let is_asked =
             |volume: &Value| volume.get("Name").and_then(Value::as_str).is_some_and(|name| names.contains(name));
-        Ok(volumes.into_iter().filter(named).collect())
+        Ok(volumes.into_iter().filter(is_asked).collect())
     }
 
     /// The containers that use one of these volumes, those included that no caller sees.

@@ -89,7 +89,8 @@ pub async fn judge(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Result<Vec
     if !judged || Rule::ALL.iter().all(|rule| bodies.verdict(*rule) == Verdict::Allow) {
         return Ok(Vec::new());
     }
-    let seen = seen::look(plan, bodies, reading).await?;
+    // In a box: this future stands in those of every call.
+    let seen = Box::pin(seen::look(plan, bodies, reading)).await?;
     let mut findings = findings(plan, bodies, &seen);
     findings.retain(|finding| finding.verdict != Verdict::Allow);
     Ok(findings)

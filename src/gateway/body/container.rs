@@ -147,7 +147,7 @@ pub(super) fn manners(host: &Value, prefix: &str) -> Vec<Hit> {
         hits.push(Hit::at(Rule::RestartAlways, format!("restart policy {}", quote(policy)), &place("RestartPolicy")));
     }
     if flag(host, "OomKillDisable") {
-        hits.push(Hit::at(Rule::Oom, "no end when memory runs out".to_owned(), &place("OomKillDisable")));
+        hits.push(Hit::at(Rule::Oom, "no end when memory runs out", &place("OomKillDisable")));
     }
     hits.extend(oom(host, &place("OomScoreAdj")));
     for host in texts(host, "ExtraHosts").filter(|host| host.to_lowercase().contains("host-gateway")) {

@@ -41,7 +41,7 @@ const FREE: &[&str] = &[
     "Volumes",
 ];
 
-/// Reads a body of at most 4 MiB into the one value that it can mean.
+/// Reads a body of at most 4 `MiB` into the one value that it can mean.
 ///
 /// The engine takes names without regard to case, and the last of several: a name that stands twice in one object,
 /// or that differs from another or from a known one only by case, is refused, whatever it says.

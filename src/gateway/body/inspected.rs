@@ -32,6 +32,10 @@ pub(super) fn entered(facts: &Value, seen: &Seen) -> Vec<Hit> {
         let found = match mounted.source {
             Source::Path(path) => mounts::of_path(path, mounted.read_only, mounted.place, seen),
             Source::Volume { name, .. } => seen.disguise(name).map_or_else(Vec::new, |disguise| {
+                // Options without a type and a device mount nothing.
+                if disguise.is_empty() {
+                    return Vec::new();
+                }
                 // What a device holds, nobody knows.
                 let is_directory = path::canonical(&disguise.device).is_some_and(|path| !path.starts_with("/dev/"));
                 if is_directory {

@@ -213,6 +213,11 @@ impl Disguise {
         (binds || (says_something && !elsewhere)).then(|| Self { device: devices.join(", "), kind: kinds.join(", ") })
     }
 
+    /// Whether nothing says what it could be.
+    pub(super) fn is_empty(&self) -> bool {
+        self.device.is_empty() && self.kind.is_empty()
+    }
+
     /// `of type "none" and device "/etc"`.
     pub(super) fn describe(&self) -> String {
         match (self.kind.as_str(), self.device.as_str()) {
@@ -295,5 +300,5 @@ pub(super) fn gpus_of_service(resources: &Value) -> Option<Hit> {
     });
     kinds
         .any(|kind| kind.contains("gpu"))
-        .then(|| Hit::at(Rule::Gpu, "a GPU".to_owned(), "TaskTemplate.Resources.Reservations.GenericResources"))
+        .then(|| Hit::at(Rule::Gpu, "a GPU", "TaskTemplate.Resources.Reservations.GenericResources"))
 }

@@ -99,8 +99,8 @@ pub(super) async fn look(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Resu
     let host = document.map(|document| part(document, &["HostConfig"]));
     let entered: Vec<&Object> = if plan.enters { containers(plan).collect() } else { Vec::new() };
 
-    let named = host.into_iter().flat_map(|host| container::namespaces(host).chain(container::volumes_from(host)));
-    let mut wanted: Vec<(String, bool)> = named.map(|name| (name.to_owned(), true)).collect();
+    let others = host.into_iter().flat_map(|host| container::namespaces(host).chain(container::volumes_from(host)));
+    let mut wanted: Vec<(String, bool)> = others.map(|name| (name.to_owned(), true)).collect();
     let facts = entered.iter().map(|object| part(&object.facts, &["HostConfig"]));
     wanted.extend(facts.flat_map(container::namespaces).map(|name| (name.to_owned(), false)));
     while let Some((name, is_named)) = wanted.pop() {
@@ -143,9 +143,10 @@ pub(super) async fn look(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Resu
         let volumes = reading.volumes_as_they_are(&names).await?;
         let exist = |name: &&str| volumes.iter().any(|volume| text(volume, "Name") == *name);
         let used: BTreeSet<&str> = mounted.into_iter().filter(exist).collect();
-        let users = match used.is_empty() || !asked(Rule::ForeignVolume) {
-            true => Vec::new(),
-            false => reading.users_as_they_are(&used).await?,
+        let users = if used.is_empty() || !asked(Rule::ForeignVolume) {
+            Vec::new()
+        } else {
+            reading.users_as_they_are(&used).await?
         };
         Ok((volumes, users))
     };

@@ -55,6 +55,7 @@ fn seen() -> Seen {
         volumes: vec![
             volume("disguised", json!({"type": "none", "o": "bind", "device": "/etc"}), ""),
             volume("on-device", json!({"type": "ext4", "device": "/dev/sdb"}), ""),
+            volume("of-nothing", json!({"o": "password=x"}), ""),
             volume("over-nfs", json!({"type": "nfs", "o": "addr=1.2.3.4", "device": ":/x"}), ""),
             volume("of-shop", Value::Null, "shop"),
             volume("used-by-shop", Value::Null, ""),
@@ -74,8 +75,8 @@ fn rules(plan: &Plan) -> Vec<Rule> {
     rules
 }
 
-fn of_host(host: Value) -> Vec<Rule> {
-    rules(&plan(BodyKind::Container, json!({ "HostConfig": host })))
+fn of_host(host: impl Into<Value>) -> Vec<Rule> {
+    rules(&plan(BodyKind::Container, json!({ "HostConfig": host.into() })))
 }
 
 #[test]
@@ -572,6 +573,7 @@ fn what_is_entered_is_judged_by_what_it_is() {
     assert_eq!(entered(volume("disguised", false)), none);
     assert_eq!(entered(volume("on-device", true)), [Rule::SensitiveBind]);
     assert_eq!(entered(volume("over-nfs", true)), none);
+    assert_eq!(entered(volume("of-nothing", true)), none);
     // What else a container may break does not keep anybody out of it.
     assert_eq!(entered(json!({"HostConfig": {"CapAdd": ["ALL"], "NetworkMode": "host"}})), none);
     assert_eq!(
