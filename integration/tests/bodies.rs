@@ -113,8 +113,12 @@ async fn every_disguise_is_refused_and_nothing_is_made() {
 
 fn scrap(link: Link, rig: &Rig, containers: &[&str], volumes: &[&str]) -> Scrap {
     let mut scrap = Scrap::on(link);
-    containers.iter().for_each(|name| scrap.container(rig.name(name)));
-    volumes.iter().for_each(|name| scrap.volume(rig.name(name)));
+    for name in containers {
+        scrap.container(rig.name(name));
+    }
+    for name in volumes {
+        scrap.volume(rig.name(name));
+    }
     scrap
 }
 
