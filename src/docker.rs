@@ -9,6 +9,8 @@ pub mod names;
 pub mod objects;
 mod pool;
 pub mod probe;
+pub(crate) mod reference;
+mod sight;
 mod ssh;
 pub mod stream;
 
@@ -21,7 +23,7 @@ use std::{
 
 use bollard::{BollardRequest, ClientVersion};
 use http::{Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
@@ -36,6 +38,7 @@ pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
 use pool::{Body, Length, Lent, empty};
 #[cfg(fuzzing)]
 pub use ssh::known_hosts;
+pub use sight::events::Events;
 
 /// How long the headers of a read's answer may take.
 pub const HEADERS: Duration = Duration::from_secs(10);
@@ -59,6 +62,13 @@ pub struct Docker {
 struct CallState {
     created: Mutex<HashSet<String>>,
     long: Mutex<Option<OwnedSemaphorePermit>>,
+    sight: sight::Memory,
+}
+
+impl CallState {
+    fn has_made(&self, container: &str) -> bool {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).contains(container)
+    }
 }
 
 /// A path with its query, made from a template and validated names only.
@@ -102,6 +112,14 @@ impl Target {
     pub fn long(mut self) -> Self {
         self.length = Length::Long;
         self
+    }
+
+    fn request(self, method: Method) -> Result<Request<Body>> {
+        Request::builder()
+            .method(method)
+            .uri(self.uri()?)
+            .body(empty())
+            .map_err(|error| Error::invalid("a name cannot be part of a request").detail(error.to_string()))
     }
 
     fn uri(self) -> Result<Uri> {
@@ -226,15 +244,25 @@ impl Docker {
 
     /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
     async fn original(&self, target: Target) -> Result<Value> {
-        let Reply { wire, response, lent } = self.ask(Method::GET, target).await?;
-        let mut document = document(response).await?;
-        lent.give_back().await;
-        shape(wire, &mut document)?;
-        self.withhold(wire, &mut document);
+        let reply = self.ask(Method::GET, target).await?;
+        let (wire, mut document) = reply.document().await?;
+        self.withhold(&wire, &mut document);
+        // Boxed, as all that is seldom: it would make every call's future large.
+        Box::pin(self.sift(&wire, &mut document)).await?;
         Ok(document)
     }
 
-    /// Opens a stream of bytes: logs, events, statistics.
+    /// As the engine tells it, what callers must not see included: for judging other documents by it.
+    async fn look(&self, target: Target) -> Result<Value> {
+        let headers = target.headers;
+        let reply = self.pass(target.request(Method::GET)?, Length::Short, headers).await?;
+        if !reply.response.status().is_success() {
+            return Err(refused(reply.response).await);
+        }
+        Ok(reply.document().await?.1)
+    }
+
+    /// Opens a stream of bytes: logs, statistics. Events are read with [`Docker::events`].
     ///
     /// # Errors
     /// As [`Docker::json`].
@@ -294,44 +322,79 @@ impl Docker {
         // Bollard writes an absolute address and drops the version: only path and query are kept.
         let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.uri = Uri::from(target);
-        let body = body.map_err(Into::into).boxed_unsync();
         // An exec, an attach, a pull: as long as it likes.
         let long = parts.headers.contains_key(header::UPGRADE) || parts.uri.path() == "/images/create";
         let length = if long { Length::Long } else { Length::Short };
-        let Reply { wire, response, .. } =
-            self.send(Request::from_parts(parts, body), length, Duration::from_secs(24 * 3600)).await?;
-        if withheld(wire).is_some() {
+        let body = Box::pin(self.judged(&parts, body.map_err(Into::into).boxed_unsync())).await?;
+        let uri = parts.uri.clone();
+        let reply = self.send(Request::from_parts(parts, body), length, Duration::from_secs(24 * 3600)).await?;
+        let is_looked_through = reply.wire.route.method == Method::GET.as_str() && !self.sees_all();
+        if withheld(&reply.wire).is_some() || is_looked_through {
             return Err(Error::internal("an answer that must be looked through was asked for unseen"));
         }
+        let response = self.accepted(reply, &uri).await?.response;
         if response.status().is_success() && is_page(&response) {
             return Err(foreign());
         }
         Ok(response)
     }
 
-    async fn ask(&self, method: Method, target: Target) -> Result<Reply> {
-        let (headers, length) = (target.headers, target.length);
-        let request = Request::builder()
-            .method(method)
-            .uri(target.uri()?)
-            .body(empty())
-            .map_err(|error| Error::invalid("a name cannot be part of a request").detail(error.to_string()))?;
-        let reply = self.send(request, length, headers).await?;
-        let status = reply.response.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            return if is_page(&reply.response) { Err(foreign()) } else { Ok(reply) };
+    /// A body that may name what does not exist for callers, read and judged before it leaves.
+    async fn judged(&self, parts: &http::request::Parts, body: Body) -> Result<Body> {
+        if self.sees_all() {
+            return Ok(body);
         }
-        let is_json = is_json(&reply.response);
-        let body = collect(reply.response.into_body(), 64 << 10).await.unwrap_or_default();
-        Err(refusal_of_daemon(status, &body, is_json))
+        match guard::classify(&parts.method, &parts.uri) {
+            Ok(wire) if sight::NAMING_BODIES.contains(&wire.route.template) => {
+                let unread = |error: &dyn std::fmt::Display| {
+                    Error::internal("a request cannot be read back").detail(error.to_string())
+                };
+                let bytes = body.collect().await.map_err(|error| unread(&error))?.to_bytes();
+                let document = serde_json::from_slice(&bytes).map_err(|error| unread(&error))?;
+                self.admit_body(wire.route.template, &document).await?;
+                Ok(Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
+            }
+            _ => Ok(body),
+        }
     }
 
-    /// The single exit: guard, connection, version.
+    async fn ask(&self, method: Method, target: Target) -> Result<Reply> {
+        let (headers, length) = (target.headers, target.length);
+        let request = target.request(method)?;
+        let uri = request.uri().clone();
+        let reply = self.accepted(self.send(request, length, headers).await?, &uri).await?;
+        if is_page(&reply.response) { Err(foreign()) } else { Ok(reply) }
+    }
+
+    /// An answer that is no error of the daemon.
+    async fn accepted(&self, reply: Reply, uri: &Uri) -> Result<Reply> {
+        let status = reply.response.status();
+        let is_good = matches!(status, StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS);
+        if !status.is_success() && !is_good {
+            let Reply { wire, response, lent } = reply;
+            let error = refused(response).await;
+            // The look that may follow finds the connection again.
+            lent.give_back().await;
+            return Err(Box::pin(self.unsay(error, &wire, uri)).await);
+        }
+        Ok(reply)
+    }
+
+    /// Sends a request about what exists for callers.
     async fn send(&self, request: Request<Body>, length: Length, headers: Duration) -> Result<Reply> {
-        let wire = guard::classify(request.method(), request.uri())
+        let wire = self.guarded(&request)?;
+        if wire.registry.is_some() || !self.sees_all() {
+            Box::pin(self.admit_subject(request.method(), &wire, request.uri())).await?;
+        }
+        self.pass(request, length, headers).await
+    }
+
+    /// The guard's view of a request, if it may leave.
+    fn guarded(&self, request: &Request<Body>) -> Result<Wire> {
+        guard::classify(request.method(), request.uri())
             .and_then(|wire| {
                 let body = !request.body().is_end_stream();
-                self.ceiling.admits(&wire, request.headers(), body, self.creates(request.uri()))?;
+                self.ceiling.admits(&wire, request.headers(), body, self.creates(&wire))?;
                 Ok(wire)
             })
             .map_err(|guard::Refusal(reason)| {
@@ -341,7 +404,12 @@ impl Docker {
                     names::quote(request.uri().path())
                 ))
                 .hint("nothing was sent; do not retry, and report it")
-            })?;
+            })
+    }
+
+    /// The single exit: guard, connection, version.
+    async fn pass(&self, request: Request<Body>, length: Length, headers: Duration) -> Result<Reply> {
+        let wire = self.guarded(&request)?;
         if length == Length::Long {
             self.lease().await?;
         }
@@ -359,13 +427,12 @@ impl Docker {
         Ok(())
     }
 
-    fn creates(&self, uri: &Uri) -> bool {
-        let created = self.call.created.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut segments = uri.path().split('/').skip(1);
-        segments.next() == Some("containers") && segments.next().is_some_and(|id| created.contains(id))
+    fn creates(&self, wire: &Wire) -> bool {
+        let is_of_container = wire.route.template.starts_with("/containers/{id}");
+        is_of_container && wire.subject.as_deref().is_some_and(|id| self.call.has_made(id))
     }
 
-    fn withhold(&self, wire: Wire, document: &mut Value) {
+    fn withhold(&self, wire: &Wire, document: &mut Value) {
         let Some((field, permission)) = withheld(wire) else { return };
         if self.ceiling.permissions.has(permission) {
             return;
@@ -384,8 +451,19 @@ struct Reply {
     lent: Lent,
 }
 
+impl Reply {
+    /// Reads the document that it is.
+    async fn document(self) -> Result<(Wire, Value)> {
+        let Self { wire, response, lent } = self;
+        let mut document = document(response).await?;
+        lent.give_back().await;
+        shape(&wire, &mut document)?;
+        Ok((wire, document))
+    }
+}
+
 /// Refuses an answer of another kind than the route's: an empty list made of it would be a lie.
-fn shape(wire: Wire, document: &mut Value) -> Result<()> {
+fn shape(wire: &Wire, document: &mut Value) -> Result<()> {
     match (wire.route.lists(), &*document) {
         (true, Value::Array(_)) | (false, Value::Object(_)) => Ok(()),
         // Go writes a list that was never made as `null`.
@@ -400,7 +478,7 @@ fn shape(wire: Wire, document: &mut Value) -> Result<()> {
 }
 
 /// What is dropped from an answer, and the permission that keeps it.
-fn withheld(wire: Wire) -> Option<(&'static str, Permission)> {
+fn withheld(wire: &Wire) -> Option<(&'static str, Permission)> {
     match wire.route.template {
         "/swarm" => Some(("/JoinTokens", Permission::Credentials)),
         "/configs" | "/configs/{id}" if wire.route.method == "GET" => Some(("/Spec/Data", Permission::Files)),
@@ -486,6 +564,13 @@ fn sample(bytes: &[u8]) -> String {
     names::quote(&String::from_utf8_lossy(bytes.get(..bytes.len().min(200)).unwrap_or_default()))
 }
 
+/// The error that an answer is.
+async fn refused(response: Response<Incoming>) -> Error {
+    let (status, is_json) = (response.status(), is_json(&response));
+    let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
+    refusal_of_daemon(status, &body, is_json)
+}
+
 /// An HTTP error of a daemon, or of a proxy in front of it.
 fn refusal_of_daemon(status: StatusCode, body: &[u8], is_json: bool) -> Error {
     let message = serde_json::from_slice::<Value>(body)
@@ -562,14 +647,14 @@ mod tests {
     #[test]
     fn tokens_and_payloads_are_dropped_by_route() {
         let mut swarm = serde_json::json!({"ID": "x", "JoinTokens": {"Worker": "SWMTKN"}});
-        let (field, permission) = withheld(wire("/v1.41/swarm")).unwrap();
+        let (field, permission) = withheld(&wire("/v1.41/swarm")).unwrap();
         assert_eq!(permission, Permission::Credentials);
         drop_field(&mut swarm, field);
         assert_eq!(swarm, serde_json::json!({"ID": "x"}));
         let mut config = serde_json::json!({"ID": "x", "Spec": {"Name": "n", "Data": "c2VjcmV0"}});
-        drop_field(&mut config, withheld(wire("/configs/x")).unwrap().0);
+        drop_field(&mut config, withheld(&wire("/configs/x")).unwrap().0);
         assert_eq!(config, serde_json::json!({"ID": "x", "Spec": {"Name": "n"}}));
-        assert!(withheld(wire("/info")).is_none());
+        assert!(withheld(&wire("/info")).is_none());
     }
 
     #[test]
@@ -592,7 +677,7 @@ mod tests {
             ("/info", "[]", false),
         ] {
             let mut document = serde_json::from_str(document).unwrap();
-            assert_eq!(shape(wire(target), &mut document).is_ok(), fits, "{target} {document}");
+            assert_eq!(shape(&wire(target), &mut document).is_ok(), fits, "{target} {document}");
         }
     }
 

@@ -11,7 +11,10 @@ use std::borrow::Cow;
 use http::{Method, Uri, header};
 use percent_encoding::percent_decode_str;
 
-use super::access::{Ceiling, Effect, Permission};
+use super::{
+    access::{Ceiling, Effect, Permission},
+    reference::is_registry,
+};
 pub use routes::{ROUTES, Route};
 
 /// What a request does and shows, as the table says.
@@ -32,12 +35,16 @@ pub enum Class {
 }
 
 /// A request as the guard understood it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wire {
     /// The row of the table.
     pub route: &'static Route,
     /// The row's class, after a look at the query.
     pub class: Class,
+    /// The object that its path names, decoded: what stands for the first placeholder of the row.
+    pub subject: Option<String>,
+    /// The registry, other than Docker Hub, that it sends the daemon to.
+    pub registry: Option<String>,
 }
 
 impl Wire {
@@ -75,13 +82,15 @@ pub fn classify(method: &Method, uri: &Uri) -> Result<Wire, Refusal> {
         // `fromSrc` is an address that the daemon fetches from, except `-`, the request's own body.
         "/images/create" if query.single("fromSrc")?.is_some_and(|source| source != "-") => Class::Never,
         "/build" if query.single("remote")?.is_some_and(|remote| !remote.is_empty()) => Class::Never,
-        "/images/search" if query.single("term")?.is_none_or(names_a_registry) => Class::Never,
-        "/distribution/{name}/json" if segments.get(1).is_none_or(|first| is_registry(first) && segments.len() > 3) => {
-            Class::Never
-        }
+        "/images/search" if query.single("term")?.is_none_or(|term| registry(term).is_some()) => Class::Never,
         _ => route.class,
     };
-    Ok(Wire { route, class })
+    let subject = route.subject(&segments);
+    let registry = match (route.template, &subject) {
+        ("/distribution/{name}/json", Some(name)) => registry(name).map(str::to_ascii_lowercase),
+        _ => None,
+    };
+    Ok(Wire { route, class, subject, registry })
 }
 
 impl Ceiling {
@@ -175,13 +184,10 @@ impl<'a> Query<'a> {
     }
 }
 
-fn names_a_registry(reference: &str) -> bool {
-    reference.split_once('/').is_some_and(|(first, _)| is_registry(first))
-}
-
-/// Whether the first part of a reference is a registry other than Docker Hub (the rule of the reference grammar).
-fn is_registry(first: &str) -> bool {
-    (first.contains(['.', ':']) || first == "localhost") && !matches!(first, "docker.io" | "index.docker.io")
+/// The registry in front of a reference, other than Docker Hub; taken off text that may be no reference at all.
+fn registry(reference: &str) -> Option<&str> {
+    let (first, _) = reference.split_once('/')?;
+    (is_registry(first) && !matches!(first, "docker.io" | "index.docker.io")).then_some(first)
 }
 
 #[cfg(test)]
@@ -226,6 +232,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_path_is_about_is_known() {
+        let subject = |target: &str| {
+            let mut methods = [Method::GET, Method::POST].into_iter();
+            methods.find_map(|method| classify(&method, &target.parse().unwrap()).ok()).unwrap().subject
+        };
+        for (target, expected) in [
+            ("/containers/web/json", Some("web")),
+            ("/v1.45/containers/w%65b/logs?follow=1", Some("web")),
+            ("/images/127.0.0.1:5000/lab/base:1/json", Some("127.0.0.1:5000/lab/base:1")),
+            ("/images/json/json", Some("json")),
+            ("/networks/x/connect", Some("x")),
+            ("/containers/json", None),
+            ("/info", None),
+        ] {
+            assert_eq!(subject(target).as_deref(), expected, "{target}");
+        }
+    }
+
+    #[test]
     fn a_version_changes_nothing() {
         assert_eq!(class("GET", "/v1.41/containers/json"), Ok(Class::Read));
         assert_eq!(class("DELETE", "/v1.51/volumes/data"), Ok(Class::Destroy));
@@ -244,7 +269,27 @@ mod tests {
         assert_eq!(class("GET", "/images/search?term=nginx"), Ok(Class::Read));
         assert_eq!(class("GET", "/images/search?term=10.0.0.1:5000/x"), Ok(Class::Never));
         assert_eq!(class("GET", "/distribution/library/nginx/json"), Ok(Class::Read));
-        assert_eq!(class("GET", "/distribution/evil.example/x/json"), Ok(Class::Never));
+        assert_eq!(class("GET", "/images/search?term=EVIL/x"), Ok(Class::Never));
+        assert_eq!(class("GET", "/images/search?term=evil.example@x/y"), Ok(Class::Never));
+        let sent_to = |name: &str| {
+            let target = format!("/v1.45/distribution/{name}/json").parse().unwrap();
+            classify(&Method::GET, &target).unwrap().registry
+        };
+        for (name, expected) in [
+            ("nginx", None),
+            ("library/nginx", None),
+            ("docker.io/ops/web:1", None),
+            ("index.docker.io/ops/web", None),
+            ("evil.example/x", Some("evil.example")),
+            ("Evil.Example/x", Some("evil.example")),
+            ("EVIL/x", Some("evil")),
+            ("localhost/x", Some("localhost")),
+            ("10.0.0.1:5000/a/b:1", Some("10.0.0.1:5000")),
+            ("%65vil.example/x", Some("evil.example")),
+            ("docker.io.evil.example/x", Some("docker.io.evil.example")),
+        ] {
+            assert_eq!(sent_to(name).as_deref(), expected, "{name}");
+        }
         assert_eq!(class("POST", "/images/create?fromSrc=http://x"), Ok(Class::Never));
         assert_eq!(class("POST", "/build?remote=http://x"), Ok(Class::Never));
     }

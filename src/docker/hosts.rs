@@ -1,6 +1,7 @@
 //! The fleet: names and tags, one lazily connected host behind each name, and what is known of its health.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -18,6 +19,7 @@ use super::{
     access::Ceiling,
     connect::Dialer,
     pool::{Body, Connection, HOST, Lent, Pool, empty, late},
+    reference::Reference,
 };
 use crate::{
     config::{Config, Environment, HostConfig},
@@ -29,6 +31,8 @@ use crate::{
 const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 53 };
 /// The oldest API that is served: Docker 20.10.
 const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 41 };
+/// How many registries of a host's images are remembered.
+const MOST_REGISTRIES: usize = 1_000;
 /// A host is reconnected on request at most once in this time.
 const RECONNECT: Duration = Duration::from_secs(10);
 
@@ -86,6 +90,10 @@ pub struct Host {
     health: Mutex<Health>,
     reconnected: Mutex<Option<Instant>>,
     memories: DashMap<&'static str, Memory>,
+    /// Registries that the configuration lets reads send a daemon to.
+    registries: Arc<[String]>,
+    /// Registries that images of this host name.
+    named: Mutex<HashSet<String>>,
     /// Held while something is read that is dear to read.
     turn: tokio::sync::Mutex<()>,
 }
@@ -107,7 +115,7 @@ impl Memory {
 }
 
 impl Host {
-    fn new(config: HostConfig, environment: &Arc<Environment>) -> Self {
+    fn new(config: HostConfig, environment: &Arc<Environment>, registries: Arc<[String]>) -> Self {
         let pool = Pool::new(Dialer::new(&config, environment));
         Self {
             reveal: Reveal::new(&config.limits.reveal),
@@ -118,6 +126,8 @@ impl Host {
             health: Mutex::default(),
             reconnected: Mutex::default(),
             memories: DashMap::new(),
+            registries,
+            named: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -136,6 +146,22 @@ impl Host {
     /// Names whose values are shown.
     pub(super) fn reveal(&self) -> &Reveal {
         &self.reveal
+    }
+
+    /// Whether reads may send this daemon to a registry, as far as it is known.
+    pub(super) fn may_reach(&self, registry: &str) -> bool {
+        self.registries.iter().any(|known| known == registry) || lock(&self.named).contains(registry)
+    }
+
+    /// Remembers the registries that these images name.
+    pub(super) fn note_registries<'a>(&self, references: impl Iterator<Item = &'a str>) {
+        let registries = references.filter_map(|name| Reference::of(name).foreign_registry());
+        let mut named = lock(&self.named);
+        for registry in registries.map(str::to_ascii_lowercase) {
+            if named.len() < MOST_REGISTRIES {
+                named.insert(registry);
+            }
+        }
     }
 
     /// What the daemon said of itself, if it was ever met.
@@ -343,6 +369,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Fleet {
     configs: Vec<HostConfig>,
     environment: Arc<Environment>,
+    registries: Arc<[String]>,
     /// Made on first use: a thousand configured hosts cost a thousand small structs, not a thousand pools.
     hosts: DashMap<String, Arc<Host>>,
 }
@@ -351,7 +378,8 @@ impl Fleet {
     /// The fleet of a configuration.
     #[must_use]
     pub fn new(config: &Config, environment: Arc<Environment>) -> Self {
-        Self { configs: config.hosts.clone(), environment, hosts: DashMap::new() }
+        let registries = config.registries.iter().map(|registry| registry.to_ascii_lowercase()).collect();
+        Self { configs: config.hosts.clone(), environment, registries, hosts: DashMap::new() }
     }
 
     /// The settings of every host, in the configured order; the first is the default for reads.
@@ -430,7 +458,7 @@ impl Fleet {
     fn open(&self, config: &HostConfig) -> Arc<Host> {
         self.hosts
             .entry(config.name.clone())
-            .or_insert_with(|| Arc::new(Host::new(config.clone(), &self.environment)))
+            .or_insert_with(|| Arc::new(Host::new(config.clone(), &self.environment, self.registries.clone())))
             .clone()
     }
 

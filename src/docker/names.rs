@@ -1,5 +1,6 @@
 //! The grammars of what a caller may name, checked before any of it is put into a path.
 
+use super::reference::Reference;
 use crate::error::{Error, Result};
 
 /// The longest name that is looked at; the engine's own are far shorter.
@@ -50,10 +51,20 @@ pub fn image<'a>(argument: &str, reference: &'a str) -> Result<&'a str> {
     }
 }
 
-/// How an image can be written: as it was named, in full, and as people write it.
+/// How an image can be written: as people write it and in full, with the tag that it leaves out and without.
+///
+/// `nginx` is `nginx`, `nginx:latest`, `docker.io/library/nginx` and `docker.io/library/nginx:latest`; an id
+/// is itself.
 #[must_use]
 pub fn spellings(reference: &str) -> Vec<String> {
-    vec![reference.to_owned()]
+    if is_image_id(reference) { vec![reference.to_owned()] } else { Reference::of(reference).spellings() }
+}
+
+/// Whether it can only be an image's id: `sha256:...`, or all of its digits.
+fn is_image_id(reference: &str) -> bool {
+    let digits = reference.strip_prefix("sha256:");
+    digits.unwrap_or(reference).bytes().all(|byte| byte.is_ascii_hexdigit())
+        && (digits.is_some() || reference.len() == 64)
 }
 
 /// A network by name or id; its names may hold blanks and slashes, so it is only ever looked up in a list.
@@ -95,6 +106,35 @@ mod tests {
         }
         for name in ["web-1", "0a1b2c", "a_b.c"] {
             assert!(object("container", name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_an_image_is_known() {
+        let nginx = ["nginx", "nginx:latest", "docker.io/library/nginx", "docker.io/library/nginx:latest"];
+        for same in
+            ["nginx", "nginx:latest", "library/nginx", "docker.io/nginx", "index.docker.io/library/nginx:latest"]
+        {
+            assert_eq!(spellings(same), nginx, "{same}");
+        }
+        assert_eq!(spellings("ops/web:1"), ["ops/web:1", "docker.io/ops/web:1"]);
+        assert_eq!(spellings("127.0.0.1:5000/a"), ["127.0.0.1:5000/a", "127.0.0.1:5000/a:latest"]);
+        assert_eq!(spellings("GHCR.io/ops/web:1"), ["ghcr.io/ops/web:1"]);
+        assert_eq!(spellings("localhost/library/a:1"), ["localhost/library/a:1"]);
+        assert_eq!(spellings("a@sha256:00"), ["a@sha256:00", "docker.io/library/a@sha256:00"]);
+        assert_eq!(
+            spellings("a/b:1@sha256:00"),
+            [
+                "a/b:1@sha256:00",
+                "a/b@sha256:00",
+                "a/b:1",
+                "docker.io/a/b:1@sha256:00",
+                "docker.io/a/b@sha256:00",
+                "docker.io/a/b:1"
+            ]
+        );
+        for id in ["sha256:0123abcd".to_owned(), "a".repeat(64)] {
+            assert_eq!(spellings(&id), [id.as_str()]);
         }
     }
 

@@ -96,12 +96,26 @@ impl Docker {
     pub async fn container(&self, argument: &str, name: &str) -> Result<Object> {
         let name = names::object(argument, name)?;
         let facts = self
-            .original(Target::new(format!("/containers/{name}/json")))
+            .inspected(name)
             .await
             .map_err(|error| missing(error, ObjectKind::Container, name, "list_containers"))?;
         let id = text(&facts, "/Id")?;
         let own = text(&facts, "/Name")?.trim_start_matches('/').to_owned();
         Ok(Object::new(ObjectKind::Container, name, id, own, facts, self.reveal()))
+    }
+
+    /// A container's document by whatever callers call it.
+    async fn inspected(&self, name: &str) -> Result<Value> {
+        let mut absent = Error::not_found("");
+        // What was known may have gone, and come back under another id.
+        for again in [false, true] {
+            let Some(id) = self.full_id(name, again).await? else { break };
+            match self.original(Target::new(format!("/containers/{id}/json"))).await {
+                Err(error) if error.kind() == Kind::NotFound => absent = error,
+                answer => return answer,
+            }
+        }
+        Err(absent)
     }
 
     /// Finds an image by reference, id, or the beginning of an id.

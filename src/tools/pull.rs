@@ -1,6 +1,6 @@
 //! Pulls of images, for every tool that makes one.
 
-pub(crate) mod reference;
+pub(crate) use crate::docker::reference;
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,6 @@ use std::{
 use bollard::{models::CreateImageInfo, query_parameters::CreateImageOptionsBuilder};
 use futures_util::TryStreamExt;
 
-use self::reference::Reference;
 use super::view::bytes;
 use crate::{
     docker::{Docker, names::quote},
@@ -18,6 +17,7 @@ use crate::{
     redact,
     tool::{Call, Progress},
 };
+use reference::Reference;
 
 /// At most four reports of progress in a second.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(250);

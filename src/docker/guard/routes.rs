@@ -48,6 +48,14 @@ impl Route {
             )
     }
 
+    /// What stands for the first placeholder in a path that matches.
+    pub(super) fn subject(&self, segments: &[&str]) -> Option<String> {
+        let pattern: Vec<&str> = self.template.split('/').skip(1).collect();
+        let start = pattern.iter().position(|part| part.starts_with('{'))?;
+        let end = segments.len().checked_sub(pattern.len() - start - 1)?;
+        segments.get(start..end).map(|parts| parts.join("/"))
+    }
+
     pub(super) fn matches(&self, method: &Method, segments: &[&str]) -> bool {
         let method_fits =
             method.as_str() == self.method || (method == Method::HEAD && self.method == Method::GET.as_str());

@@ -142,6 +142,7 @@ impl NewContainer {
         if let Some(name) = &self.name {
             names::object("name", name)?;
         }
+        reading.may_be_called("name", self.name.as_deref())?;
         let (mut body, mut host) = (self.body(call)?, self.host()?);
         // A secret that is missing ends the call before anything is sent.
         resolved(body.env.clone(), call.secrets())?;

@@ -44,6 +44,7 @@ impl Tool for RenameContainer {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         names::object("name", &self.name)?;
+        reading.may_be_called("name", Some(&self.name))?;
         Ok(Plan::declared(Self::ACCESS).on([reading.container("container", &self.container).await?]))
     }
 

@@ -111,7 +111,9 @@ impl Tool for PruneNetworks {
         let filters = Filters::default().with("label", &self.label);
         let listed = reading.json(Target::new("/networks").filters(&filters)).await?;
         let containers = reading.json(Target::new("/containers/json").query("all", "1")).await?;
-        let used = used(&containers);
+        let unseen = reading.needed_unseen(ObjectKind::Network).await?;
+        let mut used = used(&containers);
+        used.extend(unseen.iter().map(String::as_str));
         let candidates = listed.as_array().into_iter().flatten().filter(|network| is_candidate(network, &used, until));
         let objects = candidates.map(object).collect::<Result<Vec<_>>>()?;
         Ok(prune::plan(Self::ACCESS, Permission::Networks, self.dry_run.unwrap_or(true), objects))

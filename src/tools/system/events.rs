@@ -12,10 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ROOM, parts};
 use crate::{
-    docker::{
-        Docker, Target, names,
-        stream::{Line, Lines},
-    },
+    docker::{Docker, Target, names},
     error::{Error, Result},
     redact,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, text::count},
@@ -272,18 +269,17 @@ struct Event {
 }
 
 impl Event {
-    fn of(line: &str) -> Option<Self> {
-        let document: Value = serde_json::from_str(line).ok()?;
+    fn of(document: &Value) -> Option<Self> {
         let nanoseconds = document.get("timeNano").and_then(Value::as_i64);
         let at = match nanoseconds {
             Some(nanoseconds) => Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()?,
             None => Timestamp::from_second(document.get("time").and_then(Value::as_i64)?).ok()?,
         };
-        let (action, more) = text(&document, "Action").split_once(": ").unwrap_or((text(&document, "Action"), ""));
+        let (action, more) = text(document, "Action").split_once(": ").unwrap_or((text(document, "Action"), ""));
         let actor = document.get("Actor").cloned().unwrap_or_default();
         Some(Self {
             at,
-            kind: redact::plain(text(&document, "Type")),
+            kind: redact::plain(text(document, "Type")),
             action: redact::plain(action),
             more: redact::plain(more),
             id: redact::plain(text(&actor, "ID")),
@@ -368,21 +364,26 @@ impl Reader<'_> {
     /// Reads to the end; what came before a stream breaks off still counts, with a notice.
     async fn read(&mut self, docker: &Docker, target: Target) -> Result<Option<&'static str>> {
         let end = Instant::now() + self.tool.following() + SPARE;
-        let mut stream = docker.bytes(target).await?;
-        let mut lines = Lines::new(false);
+        let mut stream = docker.events(target).await?;
+        let mut notice = None;
         while Instant::now() < end {
             match timeout_at(end, stream.next()).await {
-                Ok(Ok(Some(chunk))) => lines.push(&chunk, |line| self.take(&line))?,
-                Ok(Err(_)) => return Ok(Some("the stream broke off: events may be missing")),
+                Ok(Ok(Some(event))) => self.take(&event),
+                Ok(Err(_)) => {
+                    notice = Some("the stream broke off: events may be missing");
+                    break;
+                }
                 // The daemon's clock is behind ours, or the end is reached.
                 Err(_) | Ok(Ok(None)) => break,
             }
         }
-        Ok(None)
+        // What was left out took room in the daemon's memory all the same.
+        self.past += stream.unseen();
+        Ok(notice)
     }
 
-    fn take(&mut self, line: &Line) {
-        let Some(event) = Event::of(&line.text) else { return };
+    fn take(&mut self, event: &Value) {
+        let Some(event) = Event::of(event) else { return };
         if event.at <= self.now {
             self.past += 1;
             self.oldest = Some(self.oldest.map_or(event.at, |oldest| oldest.min(event.at)));
@@ -408,7 +409,7 @@ mod tests {
             "Type": "container", "Action": action, "timeNano": 1_795_192_726_079_572_693_i64,
             "Actor": {"ID": "a".repeat(64), "Attributes": attributes},
         });
-        Event::of(&line.to_string()).unwrap()
+        Event::of(&line).unwrap()
     }
 
     fn events(arguments: Value) -> Events {
@@ -446,10 +447,10 @@ mod tests {
     }
 
     #[test]
-    fn foreign_lines_are_skipped() {
-        for line in ["", "{}", "null", "{\"time\": \"x\"}", "<html>", "{\"timeNano\": 1e300}"] {
-            assert!(Event::of(line).is_none(), "{line}");
+    fn foreign_documents_are_skipped() {
+        for document in [json!({}), json!(null), json!({"time": "x"}), json!("<html>"), json!({"timeNano": 1e300})] {
+            assert!(Event::of(&document).is_none(), "{document}");
         }
-        assert!(Event::of("{\"time\": 1}").is_some());
+        assert!(Event::of(&json!({"time": 1})).is_some());
     }
 }

@@ -103,7 +103,7 @@ mod tests {
             "Type": "container", "Action": action, "time": 1,
             "Actor": {"ID": "web", "Attributes": {"execID": execution}},
         });
-        Event::of(&line.to_string()).unwrap()
+        Event::of(&line).unwrap()
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Docker Hub, as references name it in full.
+const HUB: &str = "docker.io";
+
 /// `[registry[:port]/]path[:tag][@digest]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reference<'a> {
@@ -12,7 +15,7 @@ pub(crate) struct Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// Takes a reference apart that [`crate::docker::names::image`] let through.
+    /// Takes a reference apart that [`super::names::image`] let through.
     pub(crate) fn of(text: &'a str) -> Self {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
@@ -37,9 +40,42 @@ impl<'a> Reference<'a> {
     /// The registry that it names, or Docker Hub.
     pub(crate) fn registry(self) -> &'a str {
         match self.repository.split_once('/') {
-            Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
-            _ => "docker.io",
+            Some((first, _)) if is_registry(first) => first,
+            _ => HUB,
         }
+    }
+
+    /// The registry, unless it is Docker Hub by any of its names.
+    pub(crate) fn foreign_registry(self) -> Option<&'a str> {
+        Some(self.registry()).filter(|registry| !matches!(*registry, HUB | "index.docker.io"))
+    }
+
+    /// Registry and path of a name on Docker Hub or elsewhere, as it is written in full and as people write it.
+    fn repositories(self) -> Vec<String> {
+        let path = match self.repository.split_once('/') {
+            Some((first, rest)) if is_registry(first) => rest,
+            _ => self.repository,
+        };
+        if let Some(registry) = self.foreign_registry() {
+            // Names of machines mean the same in any case, paths do not.
+            return vec![format!("{}/{path}", registry.to_ascii_lowercase())];
+        }
+        let familiar = path.strip_prefix("library/").filter(|rest| !rest.contains('/')).unwrap_or(path);
+        let library = if familiar.contains('/') { "" } else { "library/" };
+        vec![familiar.to_owned(), format!("{HUB}/{library}{familiar}")]
+    }
+
+    /// Every way to write what it means; see [`super::names::spellings`].
+    pub(super) fn spellings(self) -> Vec<String> {
+        let tails = match (self.tag, self.digest) {
+            (None | Some("latest"), None) => vec![String::new(), ":latest".to_owned()],
+            (Some(tag), None) => vec![format!(":{tag}")],
+            (None, Some(digest)) => vec![format!("@{digest}")],
+            // The engine ignores the tag; who wrote a glob for it does not.
+            (Some(tag), Some(digest)) => vec![format!(":{tag}@{digest}"), format!("@{digest}"), format!(":{tag}")],
+        };
+        let repositories = self.repositories();
+        repositories.iter().flat_map(|repository| tails.iter().map(move |tail| format!("{repository}{tail}"))).collect()
     }
 
     /// One form for all that mean the same: registry and tag written out, a digest instead of a tag.
@@ -60,6 +96,12 @@ impl<'a> Reference<'a> {
             (None, tag) => format!("{registry}/{library}{path}:{}", tag.unwrap_or("latest")),
         }
     }
+}
+
+/// Whether the first of several parts of a reference is a registry (the rule of the reference grammar, which
+/// also takes capitals for one: no path has any).
+pub(super) fn is_registry(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost" || first.contains(|letter: char| letter.is_ascii_uppercase())
 }
 
 impl fmt::Display for Reference<'_> {
