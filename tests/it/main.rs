@@ -26,6 +26,7 @@ mod probe;
 mod proxy_config;
 mod rig;
 mod routes;
+mod sight;
 mod simulated;
 mod snapshots;
 mod terminal;
