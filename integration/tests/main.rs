@@ -31,6 +31,7 @@ mod networks;
 mod own_container;
 mod probe;
 mod proxy_config;
+mod sight;
 mod ssh;
 mod ssh_load;
 mod system;
