@@ -267,6 +267,14 @@ impl Docker {
     /// # Errors
     /// As [`Docker::json`].
     pub async fn bytes(&self, target: Target) -> Result<stream::Bytes> {
+        if target.path == "/events" {
+            return Err(Error::internal("events that must be looked through were asked for unseen"));
+        }
+        self.stream(target).await
+    }
+
+    /// As [`Docker::bytes`], of anything: whoever reads it has to judge what it names.
+    async fn stream(&self, target: Target) -> Result<stream::Bytes> {
         Ok(stream::Bytes::new(self.ask(Method::GET, target.long()).await?.response))
     }
 
@@ -370,14 +378,16 @@ impl Docker {
     async fn accepted(&self, reply: Reply, uri: &Uri) -> Result<Reply> {
         let status = reply.response.status();
         let is_good = matches!(status, StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS);
-        if !status.is_success() && !is_good {
-            let Reply { wire, response, lent } = reply;
-            let error = refused(response).await;
-            // The look that may follow finds the connection again.
-            lent.give_back().await;
-            return Err(Box::pin(self.unsay(error, &wire, uri)).await);
-        }
-        Ok(reply)
+        if status.is_success() || is_good { Ok(reply) } else { Err(Box::pin(self.error_of(reply, uri)).await) }
+    }
+
+    /// The error that an answer is, in words that name nothing hidden.
+    async fn error_of(&self, reply: Reply, uri: &Uri) -> Error {
+        let Reply { wire, response, lent } = reply;
+        let error = refused(response).await;
+        // The look that may follow finds the connection again.
+        lent.give_back().await;
+        self.unsay(error, &wire, uri).await
     }
 
     /// Sends a request about what exists for callers.

@@ -353,6 +353,7 @@ async fn no_request_names_it() {
         assert_eq!(error.kind(), Kind::NotFound, "{path}: {error}");
     }
     assert!(docker.bytes(Target::new("/containers/vault/logs").query("stdout", "1")).await.is_err());
+    assert_eq!(docker.bytes(Target::new("/events")).await.err().unwrap().kind(), Kind::Internal);
     assert!(docker.wait("vault", "not-running").await.is_err());
     let reached = daemon.asked().into_iter().filter(|heard| heard.path().starts_with("/containers/v"));
     assert_eq!(reached.count(), 0, "{:?}", daemon.asked());

@@ -61,7 +61,7 @@ impl Docker {
         let census = if self.containers().is_open() { Arc::default() } else { self.census_now().await? };
         let catalogue = if self.images().is_open() { Arc::default() } else { Arc::new(self.catalogue().await?) };
         let judge = Judge::new(self.containers(), self.images(), census, catalogue);
-        Ok(Events::new(self.bytes(target).await?, judge, self.reveal().clone()))
+        Ok(Events::new(self.stream(target).await?, judge, self.reveal().clone()))
     }
 
     /// Refuses a name for a new container that would not exist for callers afterwards.
