@@ -36,9 +36,9 @@ use access::{Ceiling, Permission};
 use guard::Wire;
 pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
 use pool::{Body, Length, Lent, empty};
+pub use sight::events::Events;
 #[cfg(fuzzing)]
 pub use ssh::known_hosts;
-pub use sight::events::Events;
 
 /// How long the headers of a read's answer may take.
 pub const HEADERS: Duration = Duration::from_secs(10);

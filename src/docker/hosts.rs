@@ -134,7 +134,7 @@ impl Host {
 
     /// The same host as if nobody had met it yet, with connections of its own.
     pub(super) fn anew(&self) -> Self {
-        Self::new(self.config.clone(), &self.environment)
+        Self::new(self.config.clone(), &self.environment, self.registries.clone())
     }
 
     /// Its settings.
