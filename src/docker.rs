@@ -396,7 +396,8 @@ impl Docker {
         if wire.registry.is_some() || !self.sees_all() {
             Box::pin(self.admit_subject(request.method(), &wire, request.uri())).await?;
         }
-        self.pass(request, length, headers).await
+        // Boxed for its size: every call holds one.
+        Box::pin(self.pass(request, length, headers)).await
     }
 
     /// The guard's view of a request, if it may leave.
