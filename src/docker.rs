@@ -238,7 +238,8 @@ impl Docker {
     }
 
     /// Names whose values are shown on this host.
-    fn reveal(&self) -> &Reveal {
+    #[must_use]
+    pub fn reveal(&self) -> &Reveal {
         self.host.reveal()
     }
 
@@ -572,7 +573,8 @@ async fn collect(mut body: Incoming, limit: usize) -> Result<Vec<u8>> {
 }
 
 fn sample(bytes: &[u8]) -> String {
-    names::quote(&String::from_utf8_lossy(bytes.get(..bytes.len().min(200)).unwrap_or_default()))
+    // It is cut far behind what is quoted of it: half a secret has no shape.
+    names::quote(&redact::shown(&String::from_utf8_lossy(bytes.get(..bytes.len().min(4 << 10)).unwrap_or_default())))
 }
 
 /// The error that an answer is.
@@ -597,7 +599,7 @@ fn daemon_error(status: u16, message: Option<&str>) -> Error {
         || format!("the daemon answered with HTTP status {status} and no reason"),
         |message| {
             // A registry's or a plugin's words are in it.
-            let message = redact::plain(message);
+            let message = redact::shown(message);
             let mut text: String = message
                 .chars()
                 .map(|character| if character.is_control() { ' ' } else { character })

@@ -217,7 +217,7 @@ impl Gateway {
         let entry = match self.catalogue.find(&request.tool) {
             Ok(entry) => entry,
             Err(error) => {
-                let failure = Failure::UnknownTool(error);
+                let failure = Failure::UnknownTool(error.reworded(redact::shown));
                 record.end(&self.audit, Err(&failure)).await;
                 return Err(failure);
             }

@@ -480,6 +480,10 @@ impl<T: Serialize + JsonSchema + Summary + Send + 'static> Output for T {
             structured.insert("host".into(), host.into());
         }
         structured.extend(fields);
+        // Before anything is cut: half a secret has no shape.
+        let mut document = Value::Object(structured);
+        redact::texts(&mut document);
+        let Value::Object(mut structured) = document else { return Err(Error::internal("an answer is not an object")) };
         page::fit(&mut structured);
         let text = page::cut(text::render(&structured, &summary));
         Ok(Answer { structured: Some(structured), text })
@@ -504,7 +508,7 @@ impl Output for Text {
 
     fn answer(self, host: Option<&str>) -> Result<Answer> {
         let host = host.map(|host| format!("host {host}, ")).unwrap_or_default();
-        let text = text::fence(&format!("{host}{}", self.source), &self.body, &self.summary);
+        let text = text::fence(&format!("{host}{}", self.source), &self.body, &self.summary)?;
         Ok(Answer { structured: None, text: page::cut(text) })
     }
 }

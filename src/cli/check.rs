@@ -16,6 +16,7 @@ use crate::{
     docker::{Health, Host, twins},
     error::{Error, Result},
     gateway::Gateway,
+    redact,
     tool::text::count,
 };
 
@@ -139,9 +140,9 @@ async fn prove(host: &Arc<Host>) -> Finding {
         id: engine.and_then(|engine| engine.id),
         error: answer.err().map(|error| Wrong {
             kind: error.kind().as_str(),
-            mend: mend::of(&config.endpoint, &error),
-            message: error.message().to_owned(),
-            detail: error.detail_text().map(str::to_owned),
+            mend: mend::of(&config.endpoint, &error).map(|mend| redact::shown(&mend)),
+            message: redact::shown(error.message()),
+            detail: error.detail_text().map(redact::shown),
         }),
         probed: None,
     }

@@ -2,19 +2,33 @@
 
 mod container;
 
-use std::{env, fs, io, path::PathBuf};
+use std::{env, fmt as text, fs, io, panic, path::PathBuf};
 
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
     unistd::{Uid, User},
 };
-use tracing::Level;
-use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{
+    Level,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    field::RecordFields,
+    filter::filter_fn,
+    fmt::{
+        self,
+        format::{FormatFields, Writer},
+    },
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use super::screen::Screen;
 use crate::{
     config::Environment,
     error::{Error, Result},
+    redact,
 };
 
 /// Libraries whose lines beyond these levels carry what passes through them: bodies, keys, arguments.
@@ -65,9 +79,48 @@ pub(super) fn log(verbose: u8, quiet: bool, environment: &Environment, screen: &
     tracing_subscriber::registry()
         .with(filter)
         .with(filter_fn(|metadata| may_be_logged(metadata.target(), *metadata.level())))
-        .with(fmt::layer().with_writer(io::stderr).with_ansi(screen.err.colour))
+        .with(fmt::layer().fmt_fields(Masked).with_writer(io::stderr).with_ansi(screen.err.colour))
         .try_init()
-        .map_err(|error| Error::internal("the log cannot be started").detail(error.to_string()))
+        .map_err(|error| Error::internal("the log cannot be started").detail(error.to_string()))?;
+    // What a panic says may be somebody's text too.
+    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Ok(())
+}
+
+/// Every field of a line as it may be shown, the message among them; what the log itself adds, its colours
+/// included, stays.
+struct Masked;
+
+impl<'writer> FormatFields<'writer> for Masked {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> text::Result {
+        let mut line = Line { writer, begun: false, outcome: Ok(()) };
+        fields.record(&mut line);
+        line.outcome
+    }
+}
+
+/// The fields of one line.
+struct Line<'writer> {
+    writer: Writer<'writer>,
+    begun: bool,
+    outcome: text::Result,
+}
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn text::Debug) {
+        let value = format!("{value:?}");
+        let shown = match field.name() {
+            "message" => redact::shown(&value),
+            // The old `log` library's own, which say where and not what.
+            name if name.starts_with("log.") => return,
+            // Together, for a name may tell what its value is.
+            name => redact::shown(&format!("{name}={value}")),
+        };
+        // One event is one line, whoever wrote it.
+        let shown = shown.trim_end().replace('\n', " ");
+        let blank = if std::mem::replace(&mut self.begun, true) { " " } else { "" };
+        self.outcome = self.outcome.and_then(|()| write!(self.writer, "{blank}{shown}"));
+    }
 }
 
 /// Whatever the filter says.
@@ -89,7 +142,49 @@ pub(super) fn raise_limit_of_files() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(ansi: bool, log: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = fmt::layer().fmt_fields(Masked).with_writer(move || writer.clone()).with_ansi(ansi).without_time();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn foreign_text_is_masked_and_our_colours_stay() {
+        let token = format!("ghp_{}", "0123456789abcdefghijABCDEFGHIJ123456");
+        let hostile = format!("\u{1b}[2Jremote said {token}\nERROR a line of its own\u{202e}");
+        let log = || {
+            let _entered = tracing::info_span!("call", tool = "\u{1b}[31mx").entered();
+            tracing::warn!(host = %"prod", detail = ?hostile, "{hostile}");
+        };
+        let plain = logged(false, log);
+        assert_eq!(plain.lines().count(), 1, "{plain}");
+        assert!(plain.contains("WARN") && plain.contains("remote said") && plain.contains("host=prod"), "{plain}");
+        assert!(!plain.contains('\u{1b}') && !plain.contains('\u{202e}'), "{plain}");
+        let coloured = logged(true, log);
+        assert!(coloured.contains("\u{1b}[33m WARN\u{1b}[0m"), "{coloured:?}");
+        assert!(!coloured.contains("\u{1b}[2J") && !coloured.contains("\u{1b}[31m"), "{coloured:?}");
+        assert!(!plain.contains(&token) && !coloured.contains(&token), "{plain}");
+    }
 
     #[test]
     fn lines_that_carry_payloads_are_never_logged() {

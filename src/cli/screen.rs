@@ -113,7 +113,7 @@ impl Screen {
             Some(host) if !error.message().contains(&format!("\"{host}\"")) => format!("host \"{host}\": "),
             _ => String::new(),
         };
-        let line = |text: &str| self.err.show(&text.replace('\n', " ")).into_owned();
+        let line = |text: &str| self.err.show(&redact::shown(text).replace('\n', " ")).into_owned();
         let error_word = self.err.paint(Paint::Red, "error:");
         // A start that is refused says place, text and mend on one line, as logs of clients keep it.
         if let (Kind::Config, Some(mend), None) = (error.kind(), error.hint_text(), error.detail_text()) {

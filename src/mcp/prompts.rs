@@ -7,6 +7,7 @@ use crate::{
     docker::names::quote,
     error::{Error, Result, nearest},
     gateway::Gateway,
+    redact,
 };
 
 const SURVEY_HOSTS: &str = "survey_hosts";
@@ -37,7 +38,7 @@ pub(super) fn get(gateway: &Gateway, name: &str, arguments: &JsonObject) -> Resu
         None | Some("") => String::new(),
         Some(focus) => format!("\nWhat matters most to me: {focus}"),
     };
-    let text = format!("{}{focus}", survey(gateway));
+    let text = redact::shown(&format!("{}{focus}", survey(gateway)));
     Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).with_description(ABOUT))
 }
 

@@ -10,6 +10,7 @@ mod list;
 mod logs;
 mod output;
 mod pull;
+mod redaction;
 mod remove;
 mod run;
 mod stats;

@@ -6,6 +6,7 @@ mod survey;
 use crate::{
     redact,
     tool::{Toolset, fleet},
+    tools::view::clipped,
 };
 
 /// The toolset; `gateway/tools.rs` adds what is about the gateway itself.
@@ -17,11 +18,8 @@ pub const HOSTS: Toolset = Toolset {
 
 /// Somebody's text as one short line of an answer.
 fn line(text: &str, longest: usize) -> String {
-    let words = redact::plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(longest) {
-        Some((end, _)) => format!("{}…", words.get(..end).unwrap_or_default()),
-        None => words,
-    }
+    let text = redact::shown(text);
+    clipped(&text.split_whitespace().collect::<Vec<_>>().join(" "), longest)
 }
 
 /// `a, b and 3 more`, with at most so many names.

@@ -1,9 +1,12 @@
 //! Lists over several hosts: what all of them filter by, and how their rows become one page.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
+    docker::Filters,
     error::Result,
+    redact,
     tool::{
         HostAnswer, HostStatus,
         page::{Cursor, Page, paged},
@@ -13,9 +16,57 @@ use crate::{
 /// How many rows a page has, where the call does not say.
 const ROWS: usize = 50;
 
-/// The labels that the engine filters by: those that were asked for, and the mark of what was made through us.
-pub(crate) fn labels(asked: &[String], managed_only: bool) -> impl Iterator<Item = &str> {
-    asked.iter().map(String::as_str).chain(managed_only.then_some("quaymaster.managed=true"))
+/// The mark of what was made through us.
+const MANAGED: &str = "quaymaster.managed";
+/// The label that names a compose project.
+const PROJECT: &str = "com.docker.compose.project";
+
+/// The labels that an object has to have: a key, or a key with its value.
+///
+/// Values are compared with what may be shown of them, and here: an engine would compare with what is
+/// hidden, and every guess at a secret would be answered.
+#[derive(Debug, Default)]
+pub(crate) struct Labels<'a>(Vec<(&'a str, Option<&'a str>)>);
+
+impl<'a> Labels<'a> {
+    /// Those that were asked for, each `key` or `key=value`.
+    pub(crate) fn of(asked: &'a [String]) -> Self {
+        let label =
+            |label: &'a String| label.split_once('=').map_or((label.as_str(), None), |(key, value)| (key, Some(value)));
+        Self(asked.iter().map(label).collect())
+    }
+
+    /// Only what was made through us.
+    pub(crate) fn managed(mut self, managed_only: bool) -> Self {
+        self.0.extend(managed_only.then_some((MANAGED, Some("true"))));
+        self
+    }
+
+    /// Only what belongs to a compose project.
+    pub(crate) fn project(mut self, project: Option<&'a str>) -> Self {
+        self.0.extend(project.map(|project| (PROJECT, Some(project))));
+        self
+    }
+
+    /// What of it the engine may filter by: which labels there are is no secret.
+    pub(crate) fn filters(&self, filters: Filters) -> Filters {
+        filters.with("label", self.0.iter().map(|(key, _)| key))
+    }
+
+    /// Whether a document of the engine's, as it may be shown, has them all.
+    pub(crate) fn fit(&self, document: &Value) -> bool {
+        let labels = document.get("Labels").and_then(Value::as_object);
+        self.fit_with(|key| labels.and_then(|labels| labels.get(key)))
+    }
+
+    /// Whether a label is there under every key, with the value where one is asked for.
+    pub(crate) fn fit_with<'b>(&self, label: impl Fn(&str) -> Option<&'b Value>) -> bool {
+        self.0.iter().all(|(key, wanted)| match (label(key), wanted) {
+            (found, None) => found.is_some(),
+            (Some(Value::String(value)), Some(wanted)) => redact::shown(value) == *wanted,
+            (_, Some(_)) => false,
+        })
+    }
 }
 
 /// The rows of all hosts that answered, sorted and cut to a page, and how each host took part.
@@ -37,6 +88,8 @@ pub(crate) fn page<T: Serialize>(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::error::Error;
 
@@ -57,8 +110,44 @@ mod tests {
 
     #[test]
     fn what_was_made_through_us_has_a_label() {
+        let document = |managed: &str| json!({"Labels": {"tier": "web", "quaymaster.managed": managed}});
         let asked = ["tier=web".to_owned()];
-        assert_eq!(labels(&asked, false).collect::<Vec<_>>(), ["tier=web"]);
-        assert_eq!(labels(&asked, true).collect::<Vec<_>>(), ["tier=web", "quaymaster.managed=true"]);
+        assert!(Labels::of(&asked).fit(&document("false")));
+        assert!(Labels::of(&asked).managed(true).fit(&document("true")));
+        assert!(!Labels::of(&asked).managed(true).fit(&document("false")));
+    }
+
+    #[test]
+    fn a_value_is_what_is_shown_of_it() {
+        let mask = redact::mask("hunter2");
+        let document = json!({"Labels": {"plain": "\u{1b}[31mred", "secret": mask, "empty": "", "odd": 7}});
+        for (label, fits) in [
+            ("plain=red", true),
+            ("plain=re", false),
+            ("plain", true),
+            ("secret", true),
+            ("secret=hunter2", false),
+            ("secret=", false),
+            (format!("secret={mask}").as_str(), true),
+            ("empty=", true),
+            ("odd", true),
+            ("odd=7", false),
+            ("other", false),
+            ("other=", false),
+        ] {
+            assert_eq!(Labels::of(&[label.to_owned()]).fit(&document), fits, "{label}");
+        }
+        for document in [json!({"Labels": null}), json!({}), json!({"Labels": ["plain"]})] {
+            assert!(!Labels::of(&["plain".to_owned()]).fit(&document) && Labels::of(&[]).fit(&document));
+        }
+    }
+
+    #[test]
+    fn the_engine_hears_no_value() {
+        let asked = ["secret=hunter2".to_owned(), "tier".to_owned()];
+        let filters = Labels::of(&asked).project(Some("shop")).filters(Filters::default());
+        let sent = format!("{filters:?}");
+        assert!(sent.contains("secret") && sent.contains("com.docker.compose.project"), "{sent}");
+        assert!(!sent.contains("hunter2") && !sent.contains("shop"), "{sent}");
     }
 }

@@ -134,15 +134,15 @@ impl FleetTool for Version {
 
 impl Engine {
     fn of(host: &str, document: &Value) -> Self {
-        let text = |field: &str| redact::plain(view::text(document, field));
+        let text = |field: &str| redact::shown(view::text(document, field));
         let components = document.get("Components").and_then(Value::as_array).into_iter().flatten();
         let components = components
             .map(|component| {
-                redact::plain(&format!("{} {}", view::text(component, "Name"), view::text(component, "Version")))
+                redact::shown(&format!("{} {}", view::text(component, "Name"), view::text(component, "Version")))
             })
             .filter(|component| !component.starts_with("Engine "))
             .collect();
-        let platform = document.get("Platform").map(|platform| redact::plain(view::text(platform, "Name")));
+        let platform = document.get("Platform").map(|platform| redact::shown(view::text(platform, "Name")));
         Self {
             host: host.to_owned(),
             version: text("Version"),

@@ -56,12 +56,16 @@ pub(crate) fn bytes(bytes: u64) -> String {
     if size >= 100.0 { format!("{size:.0} {unit}") } else { format!("{size:.1} {unit}") }
 }
 
-/// Text of at most so many characters; a cut one ends with `…`.
+/// Somebody's text as it may be shown, of at most so many characters; a cut one ends with `…`.
+///
+/// It is masked before it is cut: half a secret has no shape.
 pub(crate) fn clipped(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+    let mut text = redact::shown(text);
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+        text.push('…');
     }
+    text
 }
 
 /// Keeps the first rows, as many as fit into the room that is left in an answer, and takes it.
@@ -91,7 +95,7 @@ pub(crate) fn texts<'a>(document: &'a Value, field: &str) -> impl Iterator<Item 
 /// The texts of a map, such as labels, without what is not text.
 pub(crate) fn map(document: &Value, field: &str) -> BTreeMap<String, String> {
     let fields = document.get(field).and_then(Value::as_object).into_iter().flatten();
-    fields.filter_map(|(key, value)| Some((redact::plain(key), redact::plain(value.as_str()?)))).collect()
+    fields.filter_map(|(key, value)| Some((redact::shown(key), redact::shown(value.as_str()?)))).collect()
 }
 
 /// Seconds since 1970 as RFC 3339; none for the engine's "never".
@@ -105,21 +109,22 @@ pub(crate) fn time(text: &str) -> Option<String> {
     timestamp(text.parse::<Timestamp>().ok()?.as_second())
 }
 
-/// An engine's document as it may be shown: variables masked, every text without what is not text.
+/// A document whose known places are masked, as it may be shown: every text without what is not text, and
+/// without what its shape gives away.
 pub(crate) fn cleaned(document: &Value) -> Value {
-    fn strip(value: &Value) -> Value {
-        match value {
-            Value::String(text) => redact::plain(text).into(),
-            Value::Array(items) => items.iter().map(strip).collect::<Vec<_>>().into(),
-            Value::Object(fields) => {
-                fields.iter().map(|(key, value)| (redact::plain(key), strip(value))).collect::<Map<_, _>>().into()
-            }
-            other => other.clone(),
+    match document {
+        Value::String(text) => redact::shown(text).into(),
+        Value::Array(items) => items.iter().map(cleaned).collect::<Vec<_>>().into(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (redact::shown(key), cleaned(value))).collect::<Map<_, _>>().into()
         }
+        other => other.clone(),
     }
-    let mut clean = strip(document);
-    redact::environments(&mut clean);
-    clean
+}
+
+/// A value that is not shown; one that was masked already stays as it is.
+pub(crate) fn hidden(value: &str) -> String {
+    if value.starts_with("<redacted len=") && value.ends_with('>') { value.to_owned() } else { redact::mask(value) }
 }
 
 /// Refuses what no filter can mean: nothing, control characters, too much.
@@ -158,10 +163,13 @@ mod tests {
 
     #[test]
     fn documents_are_cleaned_at_every_depth() {
-        let document = serde_json::json!({"Config": {"Env": ["A=b"], "Labels": {"k\u{202e}": "\u{1b}[31mred"}}});
+        let document = serde_json::json!({"Config": {"Labels": {"k\u{202e}": "\u{1b}[31mred"}}});
         let clean = cleaned(&document);
         assert_eq!(clean.pointer("/Config/Labels/k").and_then(Value::as_str), Some("red"));
-        assert!(!clean.to_string().contains("A=b"));
+        let masked = redact::variable("A=hunter2");
+        assert_eq!(cleaned(&Value::from(masked.as_str())), masked.as_str());
+        let (_, value) = masked.split_once('=').unwrap();
+        assert_eq!((hidden(value), hidden("hunter2")), (value.to_owned(), value.to_owned()));
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl NewContainer {
                 }
             }
         }
-        let warnings = made.warnings.iter().map(|warning| redact::plain(warning)).collect();
+        let warnings = made.warnings.iter().map(|warning| redact::shown(warning)).collect();
         Ok(Made { id: made.id, warnings })
     }
 

@@ -12,7 +12,6 @@ use serde_json::Value;
 use crate::{
     docker::{Docker, Target, names::quote},
     error::{Error, Result},
-    redact,
     tool::{
         Access, Call, Plan, Summary, Tool,
         page::{Cursor, Page, paged},
@@ -140,7 +139,7 @@ fn directories(document: &Value, below: &str) -> Vec<Directory> {
             continue;
         }
         let (parent, name) = split(path);
-        let shown = clipped(&redact::plain(if parent.is_empty() { "/" } else { parent }), LONGEST_PATH);
+        let shown = clipped(if parent.is_empty() { "/" } else { parent }, LONGEST_PATH);
         let directory =
             directories.entry(shown.clone()).or_insert_with(|| Directory { directory: shown, ..Directory::default() });
         let sign = match kind {
@@ -158,7 +157,7 @@ fn directories(document: &Value, below: &str) -> Vec<Directory> {
             }
         };
         if directory.names.len() < NAMES {
-            directory.names.push(format!("{sign}{}", clipped(&redact::plain(name), LONGEST_PATH)));
+            directory.names.push(format!("{sign}{}", clipped(name, LONGEST_PATH)));
         }
     }
     directories.into_values().collect()

@@ -1,6 +1,6 @@
 //! A command inside a running container, ended in there when its time is up or its caller is gone.
 
-use std::{collections::BTreeMap, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use bollard::{
     container::LogOutput,
@@ -10,7 +10,7 @@ use bollard::{
 use futures_util::{StreamExt, future::pending, stream::BoxStream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     runtime::Handle,
@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{
     body::{arguments, resolved, variables, words},
-    output::Transcript,
+    output::{Output, Transcript},
+    redaction::told,
 };
 use crate::{
     docker::{
@@ -27,9 +28,9 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Result},
-    redact::{Masks, Reveal},
+    redact::Masks,
     secret::{SCHEME, random},
-    tool::{Access, BodyKind, Call, Permission, Plan, Text, Tool},
+    tool::{Access, BodyKind, Call, Object, Permission, Plan, Text, Tool},
 };
 
 /// How long a command may take when nobody says.
@@ -128,13 +129,13 @@ impl Tool for ExecInContainer {
         let mut body: ExecConfig = plan.sent()?;
         // What was judged and written down names its secrets; only the engine gets them.
         body.env = resolved(body.env, call.secrets())?;
-        let secrets = masks(&self.env, body.env.as_deref().unwrap_or_default());
         let limit = self.limit();
         let source = format!("container {}", container.name);
+        let masks = masks(docker, container, &body, &self.env);
         let process = Process::create(docker, &container.id, body).await?;
         let mut guard = Guard(Some(process.clone()));
         let mut streams = process.start().await.inspect_err(|_| guard.release())?;
-        let mut transcript = Transcript::new(self.max_output.unwrap_or(OUTPUT)).hiding(secrets);
+        let mut transcript = Transcript::new(self.max_output.unwrap_or(OUTPUT), &masks);
         let talk = async {
             tokio::select! {
                 // The end of the output is the end; what was not read of the input does not matter.
@@ -161,7 +162,8 @@ impl Tool for ExecInContainer {
             guard.release();
             format!("it took longer than {} s; {}", limit.as_secs(), fate.describe(&process.id))
         };
-        Ok(Text { source, body: transcript.finish(), summary })
+        let Output { text, masked } = transcript.finish();
+        Ok(Text { source, body: text, summary: summary + &told(masked) })
     }
 }
 
@@ -337,16 +339,13 @@ impl Process {
     }
 }
 
-/// Hides what the named secrets stand for, should the command say it.
-fn masks(given: &BTreeMap<String, String>, resolved: &[String]) -> Masks {
-    let is_secret = |variable: &&String| {
-        let name = variable.split('=').next().unwrap_or_default();
-        given.get(name).is_some_and(|value| value.starts_with(SCHEME))
-    };
-    // Under this name, whatever the variable is called: its value is never harmless.
-    let secret = |variable: &String| Some(format!("SECRET={}", variable.split_once('=')?.1));
-    let variables: Vec<String> = resolved.iter().filter(is_secret).filter_map(secret).collect();
-    Masks::of(&json!({"Config": {"Env": variables}}), &Reveal::default())
+/// What must not be seen in its output: the container's values, and those that the command was given beside.
+fn masks(docker: &Docker, container: &Object, body: &ExecConfig, given: &BTreeMap<String, String>) -> Arc<Masks> {
+    // A named secret is one, however harmless the name of its variable sounds.
+    let is_secret = |name: &str| given.get(name).is_some_and(|value| value.starts_with(SCHEME));
+    let variables = body.env.iter().flatten().filter_map(|variable| variable.split_once('='));
+    let hidden = variables.filter(|(name, _)| *name != MARK && (is_secret(name) || !docker.reveal().shows(name)));
+    Arc::new(container.masks.with(hidden.map(|(_, value)| value)))
 }
 
 fn is_running(state: &Value) -> bool {

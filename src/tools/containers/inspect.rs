@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use crate::{
     docker::Docker,
     error::Result,
-    tool::{Access, Call, Json, Plan, Tool},
+    tool::{Access, Call, Json, Object, Plan, Tool},
     tools::{
         detail::Inspected,
-        view::{cleaned, text},
+        view::{cleaned, clipped, text},
     },
 };
+
+/// The most characters of what a health check printed.
+const LONGEST_OUTPUT: usize = 300;
 
 /// Shows one container: what it runs, its state, network, mounts, limits, health.
 ///
@@ -57,7 +60,7 @@ impl Tool for InspectContainer {
 
     async fn call(self, _: &Docker, plan: Plan, _: &Call) -> Result<Inspected> {
         let object = plan.object()?;
-        let facts = cleaned(&object.facts);
+        let facts = facts(object);
         let mut sections = Json::new();
         if self.raw {
             sections.insert("raw".into(), facts);
@@ -75,6 +78,18 @@ impl Tool for InspectContainer {
         }
         Ok(Inspected::of(object, sections))
     }
+}
+
+/// The container's document as it may be shown; what its health check prints may hold the values of its variables.
+fn facts(container: &Object) -> Value {
+    let mut facts = cleaned(&container.facts);
+    let probes = facts.pointer_mut("/State/Health/Log").and_then(Value::as_array_mut);
+    for output in probes.into_iter().flatten().filter_map(|probe| probe.get_mut("Output")) {
+        if let Value::String(text) = output {
+            *text = container.masks.hide(text).into_owned();
+        }
+    }
+    facts
 }
 
 impl Section {
@@ -205,7 +220,7 @@ fn health(facts: &Value) -> Value {
         "status": health.get("Status"), "failing_streak": health.get("FailingStreak"),
         "test": facts.pointer("/Config/Healthcheck/Test"),
         "last_exit_code": last.and_then(|probe| probe.get("ExitCode")),
-        "last_output": last.map(|probe| text(probe, "Output").chars().take(300).collect::<String>()),
+        "last_output": last.map(|probe| clipped(text(probe, "Output"), LONGEST_OUTPUT)),
     }))
 }
 
@@ -232,12 +247,13 @@ fn is_exit_code(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact;
 
     #[test]
     fn no_section_shows_what_is_not_text() {
         let foreign = "\u{1b}[31mred\u{202e}";
         let facts = cleaned(&json!({
-            "Config": {"Image": foreign, "Cmd": [foreign], "Labels": {foreign: foreign}, "Env": ["A=hunter2"]},
+            "Config": {"Image": foreign, "Cmd": [foreign], "Labels": {foreign: foreign}, "Env": [redact::variable("A=hunter2")]},
             "State": {"Status": "exited", "Error": foreign, "Health": {"Log": [{"Output": foreign}]}},
             "Mounts": [{"Source": foreign, "Destination": foreign}],
         }));

@@ -14,7 +14,7 @@ use crate::{
         text::count,
     },
     tools::{
-        listing,
+        listing::{self, Labels},
         view::{bytes, container_name, short_id, text},
     },
 };
@@ -130,13 +130,12 @@ impl FleetTool for ListContainers {
     type Output = Containers;
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        let project = self.project.as_ref().map(|project| format!("com.docker.compose.project={project}"));
-        let labels = listing::labels(&self.label, self.managed_only).chain(project.as_deref());
-        let filters = Filters::default()
+        let labels = Labels::of(&self.label).managed(self.managed_only).project(self.project.as_deref());
+        let filters = labels
+            .filters(Filters::default())
             .with("status", self.status.map(word))
             .with("name", &self.name)
             .with("ancestor", &self.image)
-            .with("label", labels)
             .with("network", &self.network)
             .with("volume", &self.volume)
             .with("health", self.health.map(word));
@@ -146,7 +145,8 @@ impl FleetTool for ListContainers {
             .query("size", if self.size { "1" } else { "0" })
             .filters(&filters);
         let listed = docker.json(target).await?;
-        Ok(listed.as_array().into_iter().flatten().map(|container| row(docker.host(), container)).collect())
+        let containers = listed.as_array().into_iter().flatten().filter(|container| labels.fit(container));
+        Ok(containers.map(|container| row(docker.host(), container)).collect())
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Containers> {
@@ -171,8 +171,8 @@ fn row(host: &str, container: &Value) -> Row {
         state: text(container, "State").to_owned(),
         status: text(container, "Status").to_owned(),
         ports: ports(container.get("Ports")),
-        project: label("com.docker.compose.project").map(redact::plain),
-        service: label("com.docker.compose.service").map(redact::plain),
+        project: label("com.docker.compose.project").map(redact::shown),
+        service: label("com.docker.compose.service").map(redact::shown),
         size: container.get("SizeRw").and_then(Value::as_u64).map(bytes),
     }
 }

@@ -10,15 +10,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::redaction::{Redaction, told};
 use crate::{
     docker::{
         Docker, Target,
         stream::{IDLE, Line, Lines, Source},
     },
     error::{Error, Result},
-    redact,
     tool::{Access, Call, Object, Plan, Text, Tool, page::Cursor, text::count},
-    tools::time::Window,
+    tools::{time::Window, view::clipped},
 };
 pub(super) use reading::{Ending, Entry, Position, Reading, Step, Wanted};
 pub(super) use selection::pattern;
@@ -119,12 +119,13 @@ impl Tool for ContainerLogs {
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Text> {
         let container = plan.object()?;
         let mut scan = self.scan()?;
-        scan.run(docker, container, Instant::now() + SCAN).await?;
+        let mut redaction = Redaction::new(&container.masks, scan.wanted.is_whole());
+        scan.run(docker, container, Instant::now() + SCAN, &mut redaction).await?;
         let following = self.following();
         if !following.is_zero() && scan.ending == Ending::Complete && !scan.full {
             let wanted = Wanted { tail: None, from: scan.position, follow: true, ..scan.wanted };
             let mut reading = Reading::open(docker, container, wanted).await?;
-            scan.read(&mut reading, Instant::now() + following, following).await?;
+            scan.read(&mut reading, Instant::now() + following, following, &mut redaction).await?;
             if matches!(scan.ending, Ending::Late | Ending::Silent) {
                 // The time that was asked for is over.
                 scan.ending = Ending::Complete;
@@ -204,11 +205,17 @@ struct Scan {
 
 impl Scan {
     /// Reads what is there.
-    async fn run(&mut self, docker: &Docker, container: &Object, end: Instant) -> Result<()> {
+    async fn run(
+        &mut self,
+        docker: &Docker,
+        container: &Object,
+        end: Instant,
+        redaction: &mut Redaction,
+    ) -> Result<()> {
         let mut reading = Reading::open(docker, container, self.wanted).await?;
         // Looking for its beginning the engine may be silent for long.
         let skips = self.wanted.since.is_some() || self.wanted.from.is_some();
-        self.read(&mut reading, end, if skips { SCAN } else { IDLE }).await?;
+        self.read(&mut reading, end, if skips { SCAN } else { IDLE }, redaction).await?;
         if self.wanted.tail.is_some() && self.position.map(|position| position.time()) == self.first {
             // The engine's tail may have begun within the lines of that time.
             self.position = self.position.map(Position::whole);
@@ -216,9 +223,15 @@ impl Scan {
         Ok(())
     }
 
-    async fn read(&mut self, reading: &mut Reading, end: Instant, idle: Duration) -> Result<()> {
+    async fn read(
+        &mut self,
+        reading: &mut Reading,
+        end: Instant,
+        idle: Duration,
+        redaction: &mut Redaction,
+    ) -> Result<()> {
         loop {
-            match reading.next(end, idle).await? {
+            match reading.next(end, idle, redaction).await? {
                 Step::End(ending) => {
                     self.ending = ending;
                     return Ok(());
@@ -250,7 +263,7 @@ impl Scan {
             (false, _) if shown == read => count(shown, "line"),
             (false, _) => format!("{shown} of {} shown", count(read, "line")),
         };
-        let mut parts = vec![format!("{lines} of container \"{container}\"")];
+        let mut parts = vec![format!("{lines} of container \"{container}\"{}", told(selection.masked()))];
         if selection.is_crowded() && !self.full {
             parts.push("older ones do not fit one answer".to_owned());
         }
@@ -276,7 +289,7 @@ impl Scan {
     }
 }
 
-/// The last few lines of a container, stripped, each cut after 200 characters.
+/// The last few lines of a container, as they may be shown, each cut after 200 characters.
 pub(super) async fn last_lines(docker: &Docker, container: &Object, tail: usize) -> Result<Vec<String>> {
     let target = Target::new(format!("/containers/{}/logs", container.id))
         .query("stdout", "1")
@@ -284,8 +297,11 @@ pub(super) async fn last_lines(docker: &Docker, container: &Object, tail: usize)
         .query("tail", tail.to_string());
     let mut stream = docker.bytes(target).await?;
     let mut lines = Lines::new(stream.multiplexed().unwrap_or(!container.is("/Config/Tty")));
+    let mut redaction = Redaction::new(&container.masks, false);
     let mut found = Vec::new();
-    let mut keep = |line: Line| found.push(redact::plain(&line.text).chars().take(200).collect());
+    let mut keep = |line: Line| {
+        found.push(clipped(&redaction.line(line.source, &line.text, line.skipped).text, 200));
+    };
     while let Some(chunk) = stream.next().await? {
         lines.push(&chunk, &mut keep)?;
     }
@@ -305,7 +321,7 @@ mod tests {
 
     fn take(scan: &mut Scan, text: &str) {
         let time = "2026-11-20T08:00:00.000000001Z".parse().ok();
-        let entry = Entry { time, source: Source::Stdout, text: text.to_owned(), skipped: 0 };
+        let entry = Entry { time, source: Source::Stdout, text: text.to_owned(), skipped: 0, masked: 0 };
         assert!(scan.selection.take(&entry));
         Position::pass(&mut scan.position, &entry);
     }

@@ -5,44 +5,53 @@ use std::{collections::VecDeque, sync::Arc};
 use bollard::{container::LogOutput, errors::Error};
 use futures_util::{Stream, StreamExt};
 
+use super::redaction::{Redaction, Shown};
 use crate::{
-    docker::stream::{Line, Lines},
+    docker::stream::{Lines, Source},
     error::Result,
-    redact::{self, Masks},
+    redact::Masks,
 };
 
-/// Standard output and standard error, line by line without what is no text.
+/// Standard output and standard error, line by line as they may be shown.
 pub(super) struct Transcript {
     most: usize,
     stdout: Side,
     stderr: Side,
+    redaction: Redaction,
     broken: bool,
 }
 
+/// What of it is answered.
+pub(super) struct Output {
+    pub(super) text: String,
+    /// How many values were masked, what was left out included.
+    pub(super) masked: usize,
+}
+
 struct Side {
+    source: Source,
     lines: Lines,
     ends: Ends,
 }
 
 impl Transcript {
-    /// At most so many characters in the end.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, stdout: Side::new(most), stderr: Side::new(most), broken: false }
-    }
-
-    /// Hides values in every line, before anything is cut.
-    pub(super) fn hiding(mut self, masks: Masks) -> Self {
-        let masks = Arc::new(masks);
-        (self.stdout.ends.masks, self.stderr.ends.masks) = (masks.clone(), masks);
-        self
+    /// At most so many characters in the end, without the values that must not be seen.
+    pub(super) fn new(most: usize, masks: &Arc<Masks>) -> Self {
+        Self {
+            most,
+            stdout: Side::new(Source::Stdout, most),
+            stderr: Side::new(Source::Stderr, most),
+            redaction: Redaction::new(masks, true),
+            broken: false,
+        }
     }
 
     /// Reads to the end of the stream, or until it breaks off; may be dropped and called again.
     pub(super) async fn read(&mut self, stream: &mut (impl Stream<Item = Result<LogOutput, Error>> + Unpin)) {
         while let Some(part) = stream.next().await {
             let pushed = match part {
-                Ok(LogOutput::StdErr { message }) => self.stderr.push(&message),
-                Ok(part) => self.stdout.push(&part.into_bytes()),
+                Ok(LogOutput::StdErr { message }) => self.stderr.push(&message, &mut self.redaction),
+                Ok(part) => self.stdout.push(&part.into_bytes(), &mut self.redaction),
                 Err(_) => {
                     self.broken = true;
                     return;
@@ -53,9 +62,9 @@ impl Transcript {
     }
 
     /// The text, with headings where there is standard error, and notices where something is missing.
-    pub(super) fn finish(self) -> String {
-        let Self { most, stdout, stderr, broken } = self;
-        let (stdout, stderr) = (stdout.finish(), stderr.finish());
+    pub(super) fn finish(self) -> Output {
+        let Self { most, stdout, stderr, mut redaction, broken } = self;
+        let (stdout, stderr) = (stdout.finish(&mut redaction), stderr.finish(&mut redaction));
         // Standard error keeps at least its half, standard output whatever is left.
         let of_stderr = stderr.length().min((most / 2).max(most.saturating_sub(stdout.length())));
         let (stdout, stderr) = (stdout.cut(most - of_stderr), stderr.cut(of_stderr));
@@ -67,30 +76,30 @@ impl Transcript {
         if broken {
             text.push_str("\n[the stream broke off here]\n");
         }
-        text
+        Output { text, masked: redaction.masked() }
     }
 }
 
 impl Side {
-    fn new(most: usize) -> Self {
-        Self { lines: Lines::new(false), ends: Ends::new(most) }
+    fn new(source: Source, most: usize) -> Self {
+        Self { source, lines: Lines::new(false), ends: Ends::new(most) }
     }
 
-    fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let ends = &mut self.ends;
-        self.lines.push(bytes, |line| ends.push(&line))
+    /// Whole lines only: a value that two chunks share is still one.
+    fn push(&mut self, bytes: &[u8], redaction: &mut Redaction) -> Result<()> {
+        let Self { source, lines, ends } = self;
+        lines.push(bytes, |line| ends.push(&redaction.line(*source, &line.text, line.skipped)))
     }
 
-    fn finish(mut self) -> Ends {
-        let ends = &mut self.ends;
-        self.lines.finish(|line| ends.push(&line));
-        self.ends
+    fn finish(self, redaction: &mut Redaction) -> Ends {
+        let Self { source, lines, mut ends } = self;
+        lines.finish(|line| ends.push(&redaction.line(source, &line.text, line.skipped)));
+        ends
     }
 }
 
 /// The beginning and the end of a text that may have none.
 struct Ends {
-    masks: Arc<Masks>,
     head: String,
     head_room: usize,
     tail: VecDeque<char>,
@@ -101,7 +110,6 @@ struct Ends {
 impl Ends {
     fn new(most: usize) -> Self {
         Self {
-            masks: Arc::default(),
             head: String::new(),
             head_room: most / 2,
             tail: VecDeque::new(),
@@ -110,9 +118,8 @@ impl Ends {
         }
     }
 
-    fn push(&mut self, line: &Line) {
-        let text = redact::plain(&line.text);
-        for character in self.masks.hide(&text).chars().chain(['\n']) {
+    fn push(&mut self, line: &Shown) {
+        for character in line.text.chars().chain(['\n']) {
             if self.head_room > 0 {
                 self.head.push(character);
                 self.head_room -= 1;
@@ -157,9 +164,9 @@ mod tests {
             let message = text.into();
             Ok(if kind == 2 { LogOutput::StdErr { message } } else { LogOutput::StdOut { message } })
         });
-        let mut transcript = Transcript::new(most);
+        let mut transcript = Transcript::new(most, &Arc::default());
         transcript.read(&mut stream::iter(parts)).await;
-        transcript.finish()
+        transcript.finish().text
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Kind, Result},
     tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
     tools::{
+        listing::Labels,
         outcome::Outcomes,
         prune::{self, Facts, Pruned},
         time::moment,
@@ -101,12 +102,14 @@ impl Tool for PruneContainers {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let until = self.until.as_deref().map(|text| moment("until", text, Timestamp::now())).transpose()?;
-        let filters = Filters::default().with("status", ["created", "exited", "dead"]).with("label", &self.label);
+        let labels = Labels::of(&self.label);
+        let filters = labels.filters(Filters::default().with("status", ["created", "exited", "dead"]));
         let target = Target::new("/containers/json").query("all", "1").query("size", "1").filters(&filters);
         let listed = reading.json(target.patient(SIZES)).await?;
         let made = |container: &Value| container.get("Created").and_then(Value::as_i64).unwrap_or(i64::MAX);
         let old = |container: &&Value| until.is_none_or(|until| made(container) < until.as_second());
-        let stopped = listed.as_array().into_iter().flatten().filter(old).filter_map(stopped).collect();
+        let labelled = listed.as_array().into_iter().flatten().filter(|container| labels.fit(container));
+        let stopped = labelled.filter(old).filter_map(stopped).collect();
         Ok(prune::plan(Self::ACCESS, Permission::Create, self.dry_run.unwrap_or(true), stopped))
     }
 

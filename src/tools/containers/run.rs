@@ -12,6 +12,7 @@ use super::{
     body::{Made, NewContainer, remains},
     logs::last_lines,
     output::Transcript,
+    redaction::told,
 };
 use crate::{
     docker::{Docker, names::quote},
@@ -104,7 +105,7 @@ impl Output for Started {
         } else {
             let source =
                 format!("{}container {}", host.map(|host| format!("host {host}, ")).unwrap_or_default(), self.name);
-            text::render(&write(&self)?, &text::fence(&source, &output, &self.said))
+            text::render(&write(&self)?, &text::fence(&source, &output, &self.said)?)
         };
         Ok(Answer { structured: Some(structured), text })
     }
@@ -211,18 +212,20 @@ impl RunContainer {
         let exit = docker.waiting(&made.id, condition).await?;
         typed.start_container(&made.id, None::<StartContainerOptions>).await?;
         let deadline = Instant::now() + Duration::from_secs(seconds.into());
-        let mut transcript = Transcript::new(OUTPUT);
+        let mut transcript = Transcript::new(OUTPUT, &container.masks);
         timeout_at(deadline, transcript.read(&mut attached.output)).await.ok();
         // The stream ends a moment before the daemon notes the exit code.
         let code = timeout_at(deadline + FIRST_LOOK, exit.code()).await.ok().and_then(Result::ok).flatten();
         let now = docker.container("container", &made.id).await;
         let mut started = Started::of(now.as_ref().unwrap_or(&container), made);
-        started.output = transcript.finish();
+        let output = transcript.finish();
+        started.output = output.text;
+        let masked = told(output.masked);
         let name = quote(&container.name);
         match (code, now) {
             (None, Ok(now)) if now.is("/State/Running") => {
                 started.said =
-                    format!("container {name} still runs after {seconds} s; container_logs and wait_for go on");
+                    format!("container {name} still runs after {seconds} s; container_logs and wait_for go on{masked}");
                 return Ok(started);
             }
             (code, Ok(now)) => {
@@ -234,8 +237,8 @@ impl RunContainer {
             }
         }
         started.said = match started.exit_code {
-            Some(code) => format!("container {name} ended with exit code {code}"),
-            None => format!("container {name} ended; its exit code is not known"),
+            Some(code) => format!("container {name} ended with exit code {code}{masked}"),
+            None => format!("container {name} ended; its exit code is not known{masked}"),
         };
         Ok(started)
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     docker::{Docker, Target},
     error::{Error, Kind, Result},
-    redact,
+    redact::{self, Masks},
     tool::{
         Access, Call, Plan, Summary, Tool,
         page::{Cursor, Page, paged},
@@ -91,8 +91,12 @@ impl Tool for ContainerTop {
             Err(error) if error.kind() == Kind::Docker => docker.json(target).await,
             answer => answer,
         }?;
-        let (processes, page) =
-            paged(processes(&document), Process::key, self.cursor.as_ref(), self.limit.unwrap_or(100))?;
+        let (processes, page) = paged(
+            processes(&document, &container.masks),
+            Process::key,
+            self.cursor.as_ref(),
+            self.limit.unwrap_or(100),
+        )?;
         Ok(Processes { container: container.name.clone(), processes, page })
     }
 }
@@ -104,7 +108,9 @@ impl Process {
 }
 
 /// The rows of a `ps`, whatever its columns are called and however they are ordered.
-fn processes(document: &Value) -> Vec<Process> {
+///
+/// A process may have been given a value of its container's variables.
+fn processes(document: &Value, masks: &Masks) -> Vec<Process> {
     let titles: Vec<&str> =
         document.get("Titles").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let place = |names: &[&str]| titles.iter().position(|title| names.contains(title));
@@ -123,7 +129,7 @@ fn processes(document: &Value) -> Vec<Process> {
         .map(|row| {
             let cell = |place: Option<usize>| place.and_then(|place| row.get(place)).and_then(Value::as_str);
             let [pid, parent, user, state, elapsed, cpu_time, memory_kib, command] =
-                places.map(|place| redact::plain(cell(place).unwrap_or_default()));
+                places.map(|place| redact::shown(&masks.hide(&redact::plain(cell(place).unwrap_or_default()))));
             let command = clipped(&command, LONGEST_COMMAND);
             Process {
                 pid: pid.parse().unwrap_or_default(),
@@ -153,9 +159,9 @@ mod tests {
             "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
             "Processes": [["root", "20", "1", "0", "16:38", "?", "00:00:00", "sleep\u{1b}[31m 600"], ["root", "7"]],
         });
-        let found = processes(&document);
+        let found = processes(&document, &Masks::default());
         assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), [7, 20]);
         assert_eq!((found[1].user.as_str(), found[1].command.as_str()), ("root", "sleep 600"));
-        assert!(processes(&json!({"Titles": null, "Processes": null})).is_empty());
+        assert!(processes(&json!({"Titles": null, "Processes": null}), &Masks::default()).is_empty());
     }
 }

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::logs::{Ending, Entry, Position, Reading, Step, Wanted, pattern};
+use super::{
+    logs::{Ending, Entry, Position, Reading, Step, Wanted, pattern},
+    redaction::Redaction,
+};
 use crate::{
     docker::{Docker, names::quote},
     error::{Error, Kind as ErrorKind, Result},
@@ -162,6 +165,7 @@ impl Tool for WaitFor {
             last: plan.objects.into_iter().next(),
             existed: false,
             position: None,
+            redaction: None,
             seen: Seen::default(),
             note: None,
         };
@@ -227,8 +231,9 @@ struct Wait<'a> {
     last: Option<Object>,
     /// Whether it was ever there.
     existed: bool,
-    /// How far its log was read.
+    /// How far its log was read, and what was begun in it; of another container from the start.
     position: Option<Position>,
+    redaction: Option<(String, Redaction)>,
     seen: Seen,
     note: Option<String>,
 }
@@ -305,12 +310,17 @@ impl Wait<'_> {
         let Some(pattern) = &self.pattern else { return Ok(None) };
         let tail = self.position.is_none().then_some(LINES_BEFORE);
         let wanted = Wanted { tail, from: self.position, follow: true, ..Wanted::default() };
+        if self.redaction.as_ref().is_none_or(|(id, _)| *id != container.id) {
+            let redaction = Redaction::new(&container.masks, wanted.is_whole());
+            self.redaction = Some((container.id.clone(), redaction));
+        }
+        let Some((_, redaction)) = &mut self.redaction else { return Ok(None) };
         let mut reading = match timeout_at(self.end, Reading::open(self.docker, container, wanted)).await {
             Err(_) => return Ok(None),
             Ok(opened) => opened?,
         };
         loop {
-            match reading.next(self.end, self.tool.timeout()).await? {
+            match reading.next(self.end, self.tool.timeout(), redaction).await? {
                 Step::Entries(entries) => {
                     for entry in entries {
                         Position::pass(&mut self.position, &entry);

@@ -13,7 +13,7 @@ use crate::{
         page::{Cursor, Page, paged},
         text::count,
     },
-    tools::view::{bytes, short_id, text, texts, timestamp},
+    tools::view::{bytes, clipped, short_id, text, texts, timestamp},
 };
 
 /// The longest instruction that is shown.
@@ -90,21 +90,13 @@ impl Tool for ImageHistory {
 fn step(number: usize, layer: &Value) -> Layer {
     Layer {
         step: number,
-        created_by: cut(&masked(&redact::plain(text(layer, "CreatedBy")))),
+        created_by: clipped(&masked(&redact::shown(text(layer, "CreatedBy"))), LONGEST),
         size: bytes(layer.get("Size").and_then(Value::as_u64).unwrap_or_default()),
         created: layer.get("Created").and_then(Value::as_i64).and_then(timestamp),
         id: Some(text(layer, "Id")).filter(|id| !id.is_empty() && *id != "<missing>").map(short_id),
         tags: texts(layer, "Tags").map(str::to_owned).collect(),
-        comment: cut(&redact::plain(text(layer, "Comment"))),
+        comment: clipped(text(layer, "Comment"), LONGEST),
     }
-}
-
-fn cut(text: &str) -> String {
-    let mut short: String = text.chars().take(LONGEST).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 /// Masks the values of `ENV`, `ARG` and of the build arguments of `RUN`; their names stay.
@@ -113,6 +105,10 @@ fn cut(text: &str) -> String {
 /// `ENV A=b` and `RUN |1 A=b /bin/sh -c make # buildkit`; neither quotes a value with blanks in it,
 /// so what follows a value counts as a part of it unless it looks like the next name.
 pub(super) fn masked(instruction: &str) -> String {
+    // The document came masked: blanks in a mask are none between variables.
+    if instruction.contains("<redacted len=") {
+        return instruction.to_owned();
+    }
     let body = instruction.trim_start();
     let body = body.strip_prefix("/bin/sh -c #(nop)").unwrap_or(body).trim_start();
     let body = body.strip_prefix("ONBUILD ").unwrap_or(body).trim_start();

@@ -15,7 +15,7 @@ use crate::{
         text::count,
     },
     tools::{
-        listing,
+        listing::{self, Labels},
         view::{bytes, filter, short_id, text, texts, timestamp},
     },
 };
@@ -86,16 +86,17 @@ impl FleetTool for ListImages {
     }
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        let filters = Filters::default()
+        let labels = Labels::of(&self.label);
+        let filters = labels
+            .filters(Filters::default())
             .with("reference", &self.reference)
-            .with("dangling", self.dangling.map(|dangling| dangling.to_string()))
-            .with("label", &self.label);
+            .with("dangling", self.dangling.map(|dangling| dangling.to_string()));
         let listed = docker.json(Target::new("/images/json").filters(&filters)).await?;
         let used = if self.unused { used(docker).await? } else { HashSet::new() };
         let is_used = |image: &Value| {
             used.contains(text(image, "Id")) || texts(image, "RepoTags").any(|reference| used.contains(reference))
         };
-        let images = listed.as_array().into_iter().flatten();
+        let images = listed.as_array().into_iter().flatten().filter(|image| labels.fit(image));
         Ok(images.filter(|image| !is_used(image)).map(|image| row(docker.host(), image)).collect())
     }
 

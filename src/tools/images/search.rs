@@ -13,7 +13,7 @@ use crate::{
     tool::{Access, Call, Plan, Summary, Tool, text::count},
     tools::{
         pull::{reference::Reference, unreached},
-        view::{filter, flag, text},
+        view::{clipped, filter, flag, text},
     },
 };
 
@@ -91,9 +91,9 @@ impl Tool for SearchImages {
 
 fn row(image: &Value) -> Row {
     Row {
-        name: redact::plain(text(image, "name")),
+        name: redact::shown(text(image, "name")),
         stars: image.get("star_count").and_then(Value::as_u64).unwrap_or_default(),
         official: flag(image, "is_official"),
-        description: redact::plain(text(image, "description")).chars().take(LONGEST).collect(),
+        description: clipped(text(image, "description"), LONGEST),
     }
 }

@@ -166,7 +166,7 @@ impl Tool for CreateNetwork {
         // What was judged is what is sent.
         let request: NetworkCreateRequest = plan.sent()?;
         let made = docker.typed().await?.create_network(request).await.map_err(|error| refused(error.into()))?;
-        Ok(Created { name: self.name, id: short_id(&made.id), warning: redact::plain(&made.warning) })
+        Ok(Created { name: self.name, id: short_id(&made.id), warning: redact::shown(&made.warning) })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     redact,
     tool::{Access, Call, Plan, Summary, Tool, text::count},
-    tools::view::{flag, items, map, short_id, text, time},
+    tools::view::{flag, hidden, items, map, short_id, text, time},
 };
 
 /// How many members an answer shows.
@@ -117,7 +117,7 @@ impl Tool for InspectNetwork {
 }
 
 fn view(facts: &Value) -> Inspected {
-    let plain = |document: &Value, field: &str| redact::plain(text(document, field));
+    let plain = |document: &Value, field: &str| redact::shown(text(document, field));
     let fields = |field: &str| facts.get(field).and_then(Value::as_object).into_iter().flatten();
     let properties = [
         ("Internal", "internal"),
@@ -159,7 +159,7 @@ fn view(facts: &Value) -> Inspected {
         members_total: (total > MOST_MEMBERS).then_some(total),
         services: fields("Services")
             .map(|(name, service)| Service {
-                name: redact::plain(name),
+                name: redact::shown(name),
                 virtual_ip: plain(service, "VIP"),
                 tasks: items(service, "Tasks").count(),
             })
@@ -176,7 +176,7 @@ fn view(facts: &Value) -> Inspected {
 fn masked((key, value): (String, String)) -> (String, String) {
     let own = key.starts_with("com.docker.network.")
         || matches!(key.as_str(), "parent" | "macvlan_mode" | "ipvlan_mode" | "ipvlan_flag" | "encrypted");
-    let value = if own { value } else { redact::mask(&value) };
+    let value = if own { value } else { hidden(&value) };
     (key, value)
 }
 

@@ -15,7 +15,7 @@ use crate::{
         text::count,
     },
     tools::{
-        listing,
+        listing::{self, Labels},
         view::{filter, flag, map, short_id, text},
     },
 };
@@ -87,14 +87,14 @@ impl FleetTool for ListNetworks {
     }
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        let filters = Filters::default()
-            .with("driver", &self.driver)
-            .with("label", listing::labels(&self.label, self.managed_only));
+        let labels = Labels::of(&self.label).managed(self.managed_only);
+        let filters = labels.filters(Filters::default()).with("driver", &self.driver);
         let listed = docker.json(Target::new("/networks").filters(&filters)).await?;
         // The engine takes its `name` filter for a regular expression.
         let wanted =
             |network: &&Value| self.name.as_ref().is_none_or(|name| text(network, "Name").contains(name.as_str()));
-        Ok(listed.as_array().into_iter().flatten().filter(wanted).map(|network| row(docker.host(), network)).collect())
+        let networks = listed.as_array().into_iter().flatten().filter(wanted).filter(|network| labels.fit(network));
+        Ok(networks.map(|network| row(docker.host(), network)).collect())
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
@@ -112,7 +112,7 @@ impl Row {
 fn row(host: &str, network: &Value) -> Row {
     Row {
         host: host.to_owned(),
-        name: redact::plain(text(network, "Name")),
+        name: redact::shown(text(network, "Name")),
         id: short_id(text(network, "Id")),
         driver: text(network, "Driver").to_owned(),
         scope: text(network, "Scope").to_owned(),

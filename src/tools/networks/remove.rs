@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
     tools::{
+        listing::Labels,
         outcome::{self, Outcomes},
         prune::{self, Facts, Pruned},
         time::moment,
@@ -108,13 +109,15 @@ impl Tool for PruneNetworks {
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         self.label.iter().try_for_each(|label| filter("label", label))?;
         let until = self.until.as_deref().map(|until| moment("until", until, Timestamp::now())).transpose()?;
-        let filters = Filters::default().with("label", &self.label);
+        let labels = Labels::of(&self.label);
+        let filters = labels.filters(Filters::default());
         let listed = reading.json(Target::new("/networks").filters(&filters)).await?;
         let containers = reading.json(Target::new("/containers/json").query("all", "1")).await?;
         let unseen = reading.needed_unseen(ObjectKind::Network).await?;
         let mut used = used(&containers);
         used.extend(unseen.iter().map(String::as_str));
-        let candidates = listed.as_array().into_iter().flatten().filter(|network| is_candidate(network, &used, until));
+        let labelled = listed.as_array().into_iter().flatten().filter(|network| labels.fit(network));
+        let candidates = labelled.filter(|network| is_candidate(network, &used, until));
         let objects = candidates.map(object).collect::<Result<Vec<_>>>()?;
         Ok(prune::plan(Self::ACCESS, Permission::Networks, self.dry_run.unwrap_or(true), objects))
     }

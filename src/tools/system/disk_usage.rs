@@ -323,7 +323,7 @@ impl Item {
             size: size.unwrap_or_default(),
             in_use,
             shared: kind == Kind::BuildCache && flag(item, "Shared"),
-            note: clipped(&redact::plain(&note), LONGEST_NAME),
+            note: clipped(&note, LONGEST_NAME),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     redact,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, text::count},
     tools::{
+        listing::Labels,
         time::{self, Window},
         view::{clipped, fit, short_id, text},
     },
@@ -196,8 +197,11 @@ impl FleetTool for Events {
         let mut reader = Reader { window, tool: self, now, past: 0, oldest: None, found: Vec::new() };
         let notice = reader.read(docker, target).await?;
         let Reader { past, oldest, mut found, .. } = reader;
+        let looked = probes::look(docker, &found).await?;
+        probes::hide(&mut found, &looked);
+        found.retain(|event| self.wants_action(event));
         if !self.wants_probes() {
-            probes::leave_out(docker, &mut found).await?;
+            probes::leave_out(&mut found, &looked);
         }
         let complete = past < REMEMBERED;
         let from = oldest.filter(|_| !complete).unwrap_or(since);
@@ -244,19 +248,21 @@ impl Events {
         self.action.as_deref().is_some_and(|action| action.starts_with("exec_") || action.starts_with("health_status"))
     }
 
-    fn wants(&self, event: &Event) -> bool {
-        let has = |label: &String| match label.split_once('=') {
-            Some((key, value)) => event.attribute(key).as_deref() == Some(value),
-            None => event.attribute(label).is_some(),
-        };
+    /// Whether an event is asked for, as far as that can be said before its command is masked.
+    fn may_want(&self, event: &Event) -> bool {
+        let name = |action: &str| action.split(": ").next() == Some(event.action.as_str());
         self.kind.is_none_or(|kind| kind.as_str() == event.kind)
-            && self.action.as_deref().is_none_or(|action| action == event.action || action == event.full_action())
+            && self.action.as_deref().is_none_or(name)
             && self.container.as_deref().is_none_or(|container| event.is_of(container))
-            && self.label.iter().all(has)
+            && Labels::of(&self.label).fit_with(|key| event.attributes.get(key))
+    }
+
+    fn wants_action(&self, event: &Event) -> bool {
+        self.action.as_deref().is_none_or(|action| action == event.action || action == event.full_action())
     }
 }
 
-/// One event, as the engine tells it.
+/// One event, as it may be shown.
 struct Event {
     at: Timestamp,
     kind: String,
@@ -279,12 +285,17 @@ impl Event {
         let actor = document.get("Actor").cloned().unwrap_or_default();
         Some(Self {
             at,
-            kind: redact::plain(text(document, "Type")),
-            action: redact::plain(action),
-            more: redact::plain(more),
-            id: redact::plain(text(&actor, "ID")),
+            kind: redact::shown(text(document, "Type")),
+            action: redact::shown(action),
+            more: redact::shown(more),
+            id: redact::shown(text(&actor, "ID")),
             attributes: actor.get("Attributes").cloned().unwrap_or_default(),
         })
+    }
+
+    /// Whether it is about a command inside a container.
+    fn is_command(&self) -> bool {
+        self.kind == "container" && self.action.starts_with("exec_")
     }
 
     fn full_action(&self) -> String {
@@ -292,7 +303,7 @@ impl Event {
     }
 
     fn attribute(&self, name: &str) -> Option<String> {
-        self.attributes.get(name).and_then(Value::as_str).map(redact::plain)
+        self.attributes.get(name).and_then(Value::as_str).map(redact::shown)
     }
 
     fn is_of(&self, container: &str) -> bool {
@@ -388,7 +399,7 @@ impl Reader<'_> {
             self.past += 1;
             self.oldest = Some(self.oldest.map_or(event.at, |oldest| oldest.min(event.at)));
         }
-        if !self.window.holds(event.at) || !self.tool.wants(&event) {
+        if !self.window.holds(event.at) || !self.tool.may_want(&event) {
             return;
         }
         if self.found.len() == HELD {
@@ -426,6 +437,11 @@ mod tests {
         assert_eq!(event("health_status: unhealthy", &json!({})).row("local").action, "health_status: unhealthy");
     }
 
+    fn wants(arguments: Value, event: &Event) -> bool {
+        let events = events(arguments);
+        events.may_want(event) && events.wants_action(event)
+    }
+
     #[test]
     fn filters_must_all_fit() {
         let die = event("die", &json!({"name": "web", "tier": "front", "exitCode": "1"}));
@@ -439,11 +455,13 @@ mod tests {
             (json!({"label": ["tier=back"]}), false),
             (json!({"label": ["tier", "other"]}), false),
         ] {
-            assert_eq!(events(arguments.clone()).wants(&die), fits, "{arguments}");
+            assert_eq!(wants(arguments.clone(), &die), fits, "{arguments}");
         }
         let health = event("health_status: healthy", &json!({}));
-        assert!(events(json!({"action": "health_status"})).wants(&health));
-        assert!(events(json!({"action": "health_status: healthy"})).wants(&health));
+        for (action, fits) in [("health_status", true), ("health_status: healthy", true), ("health_status: un", false)]
+        {
+            assert_eq!(wants(json!({"action": action}), &health), fits, "{action}");
+        }
     }
 
     #[test]

@@ -8,7 +8,6 @@ use super::{ROOM, parts};
 use crate::{
     docker::Docker,
     error::Result,
-    redact,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Json, Summary, text::count},
     tools::view::{bytes, clipped, fit, text},
 };
@@ -179,7 +178,7 @@ impl Section {
 /// Everything that the daemon says is text of a machine that may be foreign.
 fn strip(document: &mut Value) {
     match document {
-        Value::String(text) => *text = clipped(&redact::plain(text), LONGEST_TEXT),
+        Value::String(text) => *text = clipped(text, LONGEST_TEXT),
         Value::Array(items) => items.iter_mut().for_each(strip),
         Value::Object(fields) => fields.values_mut().for_each(strip),
         _ => {}

@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     redact,
     tool::{Access, Call, Plan, Summary, Tool, text::count},
-    tools::view::{container_name, items, map, short_id, text, time},
+    tools::view::{container_name, hidden, items, map, short_id, text, time},
 };
 
 /// How many users an answer shows.
@@ -100,10 +100,10 @@ fn view(facts: &Value, containers: &Value) -> Inspected {
     let total = used_by.len();
     used_by.truncate(MOST_USERS);
     Inspected {
-        name: redact::plain(name),
-        driver: redact::plain(text(facts, "Driver")),
-        scope: redact::plain(text(facts, "Scope")),
-        mountpoint: redact::plain(text(facts, "Mountpoint")),
+        name: redact::shown(name),
+        driver: redact::shown(text(facts, "Driver")),
+        scope: redact::shown(text(facts, "Scope")),
+        mountpoint: redact::shown(text(facts, "Mountpoint")),
         created: time(text(facts, "CreatedAt")),
         anonymous: is_anonymous(facts),
         options: map(facts, "Options").into_iter().map(masked).collect(),
@@ -115,10 +115,10 @@ fn view(facts: &Value, containers: &Value) -> Inspected {
 
 fn user(container: &Value, mount: &Value) -> User {
     User {
-        container: redact::plain(container_name(container)),
+        container: redact::shown(container_name(container)),
         id: short_id(text(container, "Id")),
         state: text(container, "State").to_owned(),
-        destination: redact::plain(text(mount, "Destination")),
+        destination: redact::shown(text(mount, "Destination")),
         read_only: mount.get("RW").and_then(Value::as_bool) == Some(false),
     }
 }
@@ -127,7 +127,7 @@ fn user(container: &Value, mount: &Value) -> User {
 /// may be an address with one.
 fn masked((key, value): (String, String)) -> (String, String) {
     let harmless = key == "type" || (key == "device" && !value.contains('@'));
-    let value = if harmless { value } else { redact::mask(&value) };
+    let value = if harmless { value } else { hidden(&value) };
     (key, value)
 }
 

@@ -15,7 +15,7 @@ use crate::{
         text::count,
     },
     tools::{
-        listing,
+        listing::{self, Labels},
         view::{filter, items, map, text, time},
     },
 };
@@ -89,15 +89,17 @@ impl FleetTool for ListVolumes {
     }
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        let filters = Filters::default()
+        let labels = Labels::of(&self.label).managed(self.managed_only);
+        let filters = labels
+            .filters(Filters::default())
             .with("driver", &self.driver)
-            .with("label", listing::labels(&self.label, self.managed_only))
             .with("dangling", self.dangling.map(|dangling| dangling.to_string()));
         let listed = docker.json(Target::new("/volumes").filters(&filters)).await?;
         // The engine takes its `name` filter for a regular expression.
         let wanted =
             |volume: &&Value| self.name.as_ref().is_none_or(|name| text(volume, "Name").contains(name.as_str()));
-        Ok(items(&listed, "Volumes").filter(wanted).map(|volume| row(docker.host(), volume)).collect())
+        let volumes = items(&listed, "Volumes").filter(wanted).filter(|volume| labels.fit(volume));
+        Ok(volumes.map(|volume| row(docker.host(), volume)).collect())
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
@@ -115,7 +117,7 @@ impl Row {
 fn row(host: &str, volume: &Value) -> Row {
     Row {
         host: host.to_owned(),
-        name: redact::plain(text(volume, "Name")),
+        name: redact::shown(text(volume, "Name")),
         driver: text(volume, "Driver").to_owned(),
         created: time(text(volume, "CreatedAt")),
         anonymous: is_anonymous(volume),

@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
     tools::{
+        listing::Labels,
         outcome::{self, Outcomes},
         prune::{self, Facts, Pruned},
         view::{filter, items, text},
@@ -74,12 +75,18 @@ impl Tool for PruneVolumes {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         self.label.iter().try_for_each(|label| filter("label", label))?;
-        let filters = Filters::default().with("dangling", ["true"]).with("label", &self.label);
+        let labels = Labels::of(&self.label);
+        let filters = labels.filters(Filters::default().with("dangling", ["true"]));
         let listed = reading.json(Target::new("/volumes").filters(&filters)).await?;
         let goes = |volume: &&Value| self.named || is_anonymous(volume);
         // A volume of a cluster may be in use on another node.
         let is_local = |volume: &&Value| volume.get("ClusterVolume").is_none_or(Value::is_null);
-        let objects = items(&listed, "Volumes").filter(goes).filter(is_local).map(object).collect();
+        let objects = items(&listed, "Volumes")
+            .filter(|volume| labels.fit(volume))
+            .filter(goes)
+            .filter(is_local)
+            .map(object)
+            .collect();
         Ok(prune::plan(Self::ACCESS, Permission::Volumes, self.dry_run.unwrap_or(true), objects))
     }
 

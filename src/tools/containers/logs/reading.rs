@@ -12,9 +12,8 @@ use crate::{
         stream::{Bytes, Line, Lines, Source},
     },
     error::{Error, Kind, Result},
-    redact,
     tool::{Object, page::Cursor},
-    tools::{time, view::text},
+    tools::{containers::redaction::Redaction, time, view::text},
 };
 
 /// How long the daemon may take to begin: with `since` it skips what is older in silence.
@@ -39,7 +38,7 @@ pub(crate) struct Wanted {
     pub(crate) follow: bool,
 }
 
-/// One line of a log, stripped of what is not text.
+/// One line of a log as it may be shown: nothing of it is looked at before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// When the engine took it; absent for words of the engine itself.
@@ -50,20 +49,38 @@ pub(crate) struct Entry {
     pub(crate) text: String,
     /// How many bytes of it are missing.
     pub(crate) skipped: usize,
+    /// How many values are masked in it.
+    pub(crate) masked: usize,
 }
 
 impl Entry {
+    fn of(raw: Raw, redaction: &mut Redaction) -> Self {
+        let Raw { time, source, text, skipped } = raw;
+        let shown = redaction.line(source, &text, skipped);
+        Self { time, source, text: shown.text, skipped: shown.skipped, masked: shown.masked }
+    }
+}
+
+/// One line of a log as the engine sent it, without its time.
+struct Raw {
+    time: Option<Timestamp>,
+    source: Source,
+    text: String,
+    skipped: usize,
+}
+
+impl Raw {
     fn of(line: Line) -> Self {
         let Line { source, text, skipped } = line;
         let Some((stamp, rest)) = text.split_once(' ') else {
-            return Self { time: text.parse().ok(), source, text: redact::plain(&text), skipped };
+            // A line that was empty, or words of the engine itself.
+            let time = text.parse().ok();
+            return Self { time, source, text: if time.is_some() { String::new() } else { text }, skipped };
         };
-        let Ok(time) = stamp.parse::<Timestamp>() else {
-            return Self { time: None, source, text: redact::plain(&text), skipped };
-        };
+        let Ok(time) = stamp.parse::<Timestamp>() else { return Self { time: None, source, text, skipped } };
         // The engine repeats the time in front of every piece of a long line.
         let text = if rest.len() > PIECE { rest.replace(&format!("{stamp} "), "") } else { rest.to_owned() };
-        Self { time: Some(time), source, text: redact::plain(&text), skipped }
+        Self { time: Some(time), source, text, skipped }
     }
 }
 
@@ -128,12 +145,12 @@ impl Position {
         }
     }
 
-    /// Whether the entry was read before; counts off one that was.
-    fn has_passed(&mut self, entry: &Entry) -> bool {
-        match entry.time {
+    /// Whether a line of that time was read before; counts off one that was.
+    fn has_passed(&mut self, time: Option<Timestamp>, source: Source) -> bool {
+        match time {
             Some(time) if time < self.time => true,
             Some(time) if time == self.time => {
-                let left = self.counter(entry.source);
+                let left = self.counter(source);
                 let passed = *left > 0;
                 *left = left.saturating_sub(1);
                 passed
@@ -162,6 +179,14 @@ pub(crate) enum Step {
     Entries(Vec<Entry>),
     /// Nothing more.
     End(Ending),
+}
+
+/// How the beginning of a reading lies to the beginning of the log.
+impl Wanted {
+    /// Whether nothing that was written before is left out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.tail.is_none() && self.since.is_none() && self.from.is_none()
+    }
 }
 
 /// An open log.
@@ -194,15 +219,15 @@ impl Reading {
     }
 
     /// The next entries, but not after `end`, and not after a silence longer than `idle`.
-    pub(crate) async fn next(&mut self, end: Instant, idle: Duration) -> Result<Step> {
+    pub(crate) async fn next(&mut self, end: Instant, idle: Duration, redaction: &mut Redaction) -> Result<Step> {
         let mut found = Vec::new();
         while found.is_empty() {
             let Some(mut lines) = self.lines.take() else { return Ok(Step::End(Ending::Complete)) };
             let resume = &mut self.resume;
             let mut keep = |line: Line| {
-                let entry = Entry::of(line);
-                if !resume.as_mut().is_some_and(|resume| resume.has_passed(&entry)) {
-                    found.push(entry);
+                let raw = Raw::of(line);
+                if !resume.as_mut().is_some_and(|resume| resume.has_passed(raw.time, raw.source)) {
+                    found.push(Entry::of(raw, redaction));
                 }
             };
             let silent = Instant::now() + idle;
@@ -238,7 +263,8 @@ mod tests {
     use super::*;
 
     fn entry(text: &str, source: Source) -> Entry {
-        Entry::of(Line { source, text: text.to_owned(), skipped: 0 })
+        let raw = Raw::of(Line { source, text: text.to_owned(), skipped: 0 });
+        Entry::of(raw, &mut Redaction::new(&std::sync::Arc::default(), true))
     }
 
     #[test]
@@ -280,7 +306,7 @@ mod tests {
             let mut resume = position;
             // The engine answers with everything that is not older.
             let answered = log.iter().filter(|entry| entry.time.unwrap() >= position.time);
-            let rest = answered.filter(|entry| !resume.has_passed(entry)).count();
+            let rest = answered.filter(|entry| !resume.has_passed(entry.time, entry.source)).count();
             assert_eq!(rest, log.len() - cut, "cut after {cut}");
         }
         // Nothing is repeated when a tail began within one moment.
@@ -288,7 +314,7 @@ mod tests {
         Position::pass(&mut position, &log[4]);
         let whole = Position::of(&Cursor::after(&position.unwrap().whole().key())).unwrap();
         let mut resume = whole;
-        assert_eq!(log[1..].iter().filter(|entry| !resume.has_passed(entry)).count(), 1);
+        assert_eq!(log[1..].iter().filter(|entry| !resume.has_passed(entry.time, entry.source)).count(), 1);
         let mut position = Some(whole);
         Position::pass(&mut position, &log[4]);
         assert_eq!(position, Some(whole));

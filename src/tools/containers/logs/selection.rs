@@ -101,6 +101,8 @@ struct Kept {
     source: Source,
     time: Option<Timestamp>,
     text: String,
+    /// How many values are masked in it.
+    masked: usize,
     /// The characters that it takes in an answer, with time, count and separator.
     cost: usize,
 }
@@ -174,6 +176,11 @@ impl Selection {
         self.shown
     }
 
+    /// How many values are masked in the lines that are shown.
+    pub(super) fn masked(&self) -> usize {
+        self.kept.iter().map(|line| line.masked * line.count).sum()
+    }
+
     /// Whether lines were left out because they did not fit the answer.
     pub(super) fn is_crowded(&self) -> bool {
         self.crowded
@@ -223,6 +230,7 @@ impl Selection {
             source: entry.source,
             time: entry.time,
             text,
+            masked: entry.masked,
             cost,
         }
     }
@@ -314,7 +322,7 @@ mod tests {
     use super::*;
 
     fn entry(text: &str) -> Entry {
-        Entry { time: None, source: Source::Stdout, text: text.to_owned(), skipped: 0 }
+        Entry { time: None, source: Source::Stdout, text: text.to_owned(), skipped: 0, masked: 0 }
     }
 
     fn select(choice: Choice, lines: &[&str]) -> Selection {
@@ -355,6 +363,15 @@ mod tests {
         assert_eq!(select(choice(2), &lines).body(), "[2x] y\n");
         assert_eq!(select(Choice { dedupe: true, ..grep("y", 0, 9) }, &lines).body(), "[4x] y\n");
         assert_eq!(select(Choice { dedupe: true, ..grep("y", 1, 9) }, &lines).body(), "x\ny\nx\n[3x] y\n");
+    }
+
+    #[test]
+    fn only_what_is_masked_in_shown_lines_counts() {
+        let mut selection = Selection::new(Choice { dedupe: true, ..grep("x", 0, 100) });
+        for (text, masked) in [("x", 2), ("x", 2), ("y", 5), ("x", 1)] {
+            selection.take(&Entry { masked, ..entry(text) });
+        }
+        assert_eq!(selection.masked(), 6);
     }
 
     #[test]

@@ -139,11 +139,12 @@ impl Query {
                 same.then_some(Rank::Exact)
             }
             Trait::Label(key, value) => {
-                let (key, value) = (readable(key), readable(value));
-                if key == self.text || format!("{key}={value}") == self.text {
+                // As a whole: a key tells what its value is.
+                let (key, label) = (readable(key), readable(&format!("{key}={value}")));
+                if key == self.text || label == self.text {
                     return Some(Rank::Exact);
                 }
-                format!("{key}={value}").contains(&self.text).then_some(Rank::Mentioned)
+                label.contains(&self.text).then_some(Rank::Mentioned)
             }
         }
     }
@@ -159,7 +160,7 @@ impl Query {
 
 /// A text as it may be shown, for nothing may be found that may not be seen; in lower case.
 fn readable(text: &str) -> String {
-    redact::plain(text).to_lowercase()
+    redact::shown(text).to_lowercase()
 }
 
 /// A reference without its tag; a registry's port is none.
