@@ -27,6 +27,7 @@ mod proxy_config;
 mod rig;
 mod routes;
 mod sight;
+mod secrets;
 mod simulated;
 mod snapshots;
 mod terminal;

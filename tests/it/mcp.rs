@@ -41,7 +41,7 @@ impl Client {
         Self { input, output: BufReader::new(output).lines(), server, next: 0, modern: false, capabilities }
     }
 
-    async fn legacy(flags: &Flags, version: &str) -> Self {
+    pub(crate) async fn legacy(flags: &Flags, version: &str) -> Self {
         Self::start(flags).greet(version).await
     }
 

@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::history::masked;
 use crate::{
     docker::Docker,
     error::Result,
@@ -53,7 +52,7 @@ impl Tool for InspectImage {
 
     async fn call(self, _: &Docker, plan: Plan, _: &Call) -> Result<Inspected> {
         let object = plan.object()?;
-        let facts = shown(&object.facts);
+        let facts = cleaned(&object.facts);
         let mut sections = Json::new();
         match self.section {
             _ if self.raw => drop(sections.insert("raw".into(), facts)),
@@ -68,19 +67,6 @@ impl Tool for InspectImage {
         }
         Ok(Inspected::of(object, sections))
     }
-}
-
-/// The engine's document as it may be shown, variables in instructions masked too.
-fn shown(facts: &Value) -> Value {
-    let mut facts = cleaned(facts);
-    for pointer in ["/ContainerConfig/Cmd", "/ContainerConfig/OnBuild", "/Config/OnBuild"] {
-        for instruction in facts.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Value::String(text) = instruction {
-                *text = masked(text);
-            }
-        }
-    }
-    facts
 }
 
 fn summary(facts: &Value) -> Json {
@@ -135,16 +121,6 @@ fn filled(document: Value) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn instructions_of_old_engines_are_masked_too() {
-        let facts = json!({
-            "ContainerConfig": {"Cmd": ["/bin/sh", "-c", "#(nop) ", "ENV A=hunter2"]},
-            "Config": {"OnBuild": ["ENV B=hunter2"]},
-        });
-        let shown = shown(&facts).to_string();
-        assert!(!shown.contains("hunter2") && shown.contains("ENV A=<redacted"), "{shown}");
-    }
 
     #[test]
     fn a_document_without_anything_has_a_summary() {

