@@ -19,7 +19,7 @@ async fn commands_answer_their_output_and_exit_code() {
         };
         let text = exec(json!({"command": ["echo", "$HOME", "a  b"]})).await;
         assert!(text.contains("\n$HOME a  b\n") && text.ends_with("exit code 0"), "{link:?}: {text}");
-        assert!(text.starts_with(&format!("[begin of data from host lab, container {name}]")), "{text}");
+        assert!(text.starts_with(&format!("[begin of data from host lab, container {name}, boundary ")), "{text}");
         let text = exec(json!({"shell": "echo out; echo err >&2; exit 5"})).await;
         assert!(text.contains("stdout:\nout\nstderr:\nerr\n") && text.ends_with("exit code 5"), "{text}");
         let text = exec(json!({"command": ["cat"], "stdin": "from the caller\n"})).await;

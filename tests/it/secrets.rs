@@ -61,7 +61,9 @@ fn calls(entry: &Entry) -> Vec<Json> {
     for (name, schema) in properties(entry) {
         match (schema.get("enum").and_then(Value::as_array), schema["type"].as_str()) {
             (Some(choices), _) if name != "until" && name != "kind" => {
-                choices.iter().for_each(|choice| with(name, choice.clone()));
+                for choice in choices {
+                    with(name, choice.clone());
+                }
             }
             (None, Some("boolean")) => with(name, json!(true)),
             _ => {}
@@ -254,8 +256,11 @@ async fn no_planted_secret_is_logged_or_printed() {
     assert!(leaks.is_empty(), "{leaks:#?}");
 }
 
+/// A property, and how it takes a guess.
+type Guess = (String, fn(&str) -> Value);
+
 /// What a tool compares with what an engine tells: its property, and the guess as the argument takes it.
-fn guesses(entry: &Entry) -> Vec<(String, fn(&str) -> Value)> {
+fn guesses(entry: &Entry) -> Vec<Guess> {
     const TEXTS: [&str; 12] = [
         "grep",
         "pattern",
@@ -271,7 +276,7 @@ fn guesses(entry: &Entry) -> Vec<(String, fn(&str) -> Value)> {
         "term",
     ];
     let is_reading = entry.card.access.mildest == quaymaster::docker::access::Effect::Read;
-    let mut guesses: Vec<(String, fn(&str) -> Value)> = Vec::new();
+    let mut guesses: Vec<Guess> = Vec::new();
     for (name, schema) in properties(entry).filter(|_| is_reading) {
         match (name, schema["type"].as_str()) {
             ("label", _) => {
@@ -347,7 +352,8 @@ async fn no_argument_answers_a_guess() {
                     let all = 1..=secret.len();
                     // What is not there is waited for to the end; a log has a test of its own.
                     let least = if ["wait_for", "container_logs"].contains(&entry.card.name) { 12 } else { 1 };
-                    let is_tried = |length: &usize| *length < 4 || *length % 6 == 0 || *length + 1 >= secret.len();
+                    let is_tried =
+                        |length: &usize| *length < 4 || length.is_multiple_of(6) || *length + 1 >= secret.len();
                     for length in all.filter(is_tried).filter(|length| *length >= least) {
                         let guess = &secret[..length];
                         let mut arguments = base.clone();

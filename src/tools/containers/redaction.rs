@@ -53,7 +53,10 @@ impl Redaction {
         let masked = side.masked() - before;
         let mut skipped = skipped;
         if skipped > 0 {
-            let end = text.floor_char_boundary(text.len().saturating_sub(EDGE));
+            let mut end = text.len().saturating_sub(EDGE);
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
             skipped += text.len() - end;
             text.truncate(end);
         }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn what_stands_before_a_cut_is_left_out() {
         let mut redaction = Redaction::new(&Arc::default(), true);
-        let line = format!("{}{}", "x ".repeat(32 << 10), "token=ghp_cutinthemidd");
+        let line = format!("{}{}", "x ".repeat(32 << 10), "and ghp_cutinthe");
         let shown = redaction.line(Source::Stdout, &line, 7);
         assert!(!shown.text.contains("ghp_"));
         assert_eq!(shown.text.len() + shown.skipped, line.len() + 7);

@@ -76,7 +76,7 @@ pub(super) struct Garden {
 #[derive(Default)]
 struct Told {
     secrets: BTreeMap<String, String>,
-    pieces: HashMap<[u8; PIECE], String>,
+    pieces: HashMap<Vec<u8>, String>,
 }
 
 /// So many characters of a secret in a row are more than anybody may see.
@@ -106,7 +106,7 @@ impl Garden {
     /// The places whose secrets a text shows.
     pub(super) fn shown(&self, text: &str) -> BTreeSet<String> {
         let told = self.told.lock().unwrap();
-        text.as_bytes().array_windows::<PIECE>().filter_map(|piece| told.pieces.get(piece).cloned()).collect()
+        text.as_bytes().windows(PIECE).filter_map(|piece| told.pieces.get(piece).cloned()).collect()
     }
 
     /// How many characters of a secret are those of every secret of its shape.
@@ -118,7 +118,7 @@ impl Garden {
         let mut told = self.told.lock().unwrap();
         if told.secrets.insert(place.to_owned(), secret.to_owned()).is_none() {
             let rest = &secret.as_bytes()[Self::beginning(secret)..];
-            told.pieces.extend(rest.array_windows::<PIECE>().map(|piece| (*piece, place.to_owned())));
+            told.pieces.extend(rest.windows(PIECE).map(|piece| (piece.to_vec(), place.to_owned())));
         }
     }
 
@@ -292,7 +292,7 @@ impl Garden {
                     Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
                 let mut text = [self.lines("exec/out"), self.own_variables(), self.key("exec/out")].concat().join("\n");
                 // The last line has no end, and every chunk ends within something.
-                text.push_str(&format!("\n{}", self.said(Shape::GitHub, "exec/last")));
+                text.extend(["\n", &self.said(Shape::GitHub, "exec/last")]);
                 let chunks = text.as_bytes().chunks(37);
                 let frames =
                     chunks.map(|chunk| frame(1, std::str::from_utf8(chunk).unwrap())).collect::<Vec<_>>().concat();

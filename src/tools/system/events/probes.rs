@@ -152,9 +152,9 @@ mod tests {
 
     #[test]
     fn a_command_that_nobody_could_look_into_is_left_out() {
-        let mut events = vec![event("exec_create: mysql -phunter2", "1"), event("die", "")];
+        let mut events = vec![event("exec_create: run hunter2", "1"), event("die", "")];
         hide(&mut events, &Looked::from([("web".to_owned(), None)]));
-        assert_eq!(events[0].more, "mysql -phunter2");
+        assert_eq!(events[0].more, "run hunter2");
         hide(&mut events, &Looked::new());
         assert_eq!((events[0].more.as_str(), events[0].action.as_str()), ("", "exec_create"));
     }
