@@ -1,0 +1,104 @@
+//! How fast text and documents are redacted: log lines of which one in a hundred holds a secret, lists of containers.
+
+use std::{hint::black_box, sync::Arc};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use quaymaster::redact::{self, Lines, Masks, Reveal};
+use serde_json::{Value, json};
+
+/// Lines as web servers, databases and applications write them; every hundredth holds a secret.
+fn log() -> String {
+    let token = format!("gh{}{}", "p_", "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7cR0xLfUaa");
+    let secrets = [
+        format!("INFO push with {token} to origin"),
+        "WARN cannot connect to postgres://app:tr0ub4dor-horse@db:5432/shop".to_owned(),
+        "DEBUG settings: password=tr0ub4dor-horse, retries=5".to_owned(),
+        "ERROR the value c0rrect-h0rse-battery was refused".to_owned(),
+    ];
+    let mut log = String::new();
+    let mut number = 0;
+    while log.len() < 8 << 20 {
+        let line = match number % 5 {
+            _ if number % 100 == 0 => secrets[number / 100 % secrets.len()].clone(),
+            0 => format!(
+                "10.0.{}.{} - - [20/Nov/2026:19:14:{:02} +0000] \"GET /api/v1/orders/{number} HTTP/1.1\" 200 {} \"-\" \"Mozilla/5.0 (X11; Linux x86_64)\"",
+                number % 7,
+                number % 255,
+                number % 60,
+                number * 31 % 9000
+            ),
+            1 => format!(
+                "{{\"level\":\"info\",\"ts\":17951905{:02}.123,\"msg\":\"request handled\",\"path\":\"/login\",\"status\":200,\"took_ms\":{}}}",
+                number % 100,
+                number % 900
+            ),
+            2 => format!(
+                "LOG:  checkpoint complete: wrote {number} buffers (0.1%); 0 WAL file(s) added, 0 removed; write=2.{number} s"
+            ),
+            3 => format!("[worker-{}] processed sha256:{:064x} in {} ms", number % 16, number * 7919, number % 350),
+            _ => format!(
+                "time=\"2026-11-20T19:14:03Z\" level=info msg=\"token of user {number} was renewed\" module=auth"
+            ),
+        };
+        log.push_str(&line);
+        log.push('\n');
+        number += 1;
+    }
+    log
+}
+
+fn containers(number: usize) -> Value {
+    let row = |at: usize| {
+        json!({
+            "Id": format!("{at:064x}"), "Names": [format!("/shop-web-{at}")], "Image": "registry.example.com/shop/web:1.2.3",
+            "ImageID": format!("sha256:{at:064x}"), "Command": "/docker-entrypoint.sh nginx -g 'daemon off;'", "Created": at,
+            "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}], "State": "running", "Status": "Up 2 hours",
+            "Labels": {
+                "com.docker.compose.project": "shop", "com.docker.compose.service": "web", "com.docker.compose.config-hash": format!("{at:064x}"),
+                "org.opencontainers.image.version": "1.2.3", "traefik.http.routers.web.rule": "Host(`shop.example.com`)",
+            },
+            "HostConfig": {"NetworkMode": "shop_default"},
+            "NetworkSettings": {"Networks": {"shop_default": {"IPAddress": "172.18.0.2", "MacAddress": "02:42:ac:12:00:02"}}},
+            "Mounts": [{"Type": "volume", "Name": "shop_data", "Source": "/var/lib/docker/volumes/shop_data/_data", "Destination": "/data"}],
+        })
+    };
+    Value::Array((0..number).map(row).collect())
+}
+
+fn text(criterion: &mut Criterion) {
+    let log = log();
+    let variables = [
+        "API_VALUE=c0rrect-h0rse-battery",
+        "DATABASE_URL=postgres://app:an0ther-w0rd-here@db/shop",
+        "SESSION=0123456789abcdef",
+    ];
+    let masks = Arc::new(Masks::of(&json!({"Env": variables}), &Reveal::default()));
+    let mut group = criterion.benchmark_group("text");
+    group.throughput(Throughput::Bytes(log.len() as u64)).sample_size(10);
+    group.bench_function("lines with values and shapes", |bencher| {
+        bencher.iter(|| {
+            let mut lines = Lines::new(masks.clone());
+            let length: usize = log.lines().map(|line| lines.next(line).len()).sum();
+            black_box((length, lines.count()))
+        });
+    });
+    group.bench_function("one text, shapes only", |bencher| bencher.iter(|| black_box(redact::shown(&log).len())));
+    group.finish();
+}
+
+fn documents(criterion: &mut Criterion) {
+    let list = containers(500);
+    let mut group = criterion.benchmark_group("documents");
+    group.sample_size(20);
+    let mut masked = list.clone();
+    group.bench_function("a list of 500 containers", |bencher| {
+        bencher.iter(|| redact::document(black_box(&mut masked), &Reveal::default()));
+    });
+    group.bench_function("an answer with 500 containers", |bencher| {
+        bencher.iter(|| redact::texts(black_box(&mut masked)))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, text, documents);
+criterion_main!(benches);
