@@ -104,7 +104,7 @@ async fn audited(gateway: &Gateway, host: &Host) -> Result<Enforcement> {
         Err(error) => (error.kind().as_str().to_owned(), Some(error.message().to_owned())),
     };
     let detail = found.as_ref().err().and_then(|error| error.detail_text().map(redact::shown));
-    let (tool, took) = (NAME.to_owned(), started.elapsed());
-    gateway.audit().close(Closing { call, caller, tool, hosts, outcome, error, detail, took, bytes: 0 }).await;
+    let (tool, elapsed) = (NAME.to_owned(), started.elapsed());
+    gateway.audit().close(Closing { call, caller, tool, hosts, outcome, error, detail, took: elapsed, bytes: 0 }).await;
     found
 }

@@ -589,7 +589,7 @@ fn what_engines_fill_in_is_no_breach() {
     {
         let facts: Value = serde_json::from_str(inspect).unwrap();
         let mut known = facts.clone();
-        crate::redact::environments(&mut known);
+        crate::redact::document(&mut known, &crate::redact::Reveal::default());
         let old = Object::listed(ObjectKind::Container, "old".into(), "web".into(), known);
         let mut body = facts["Config"].clone();
         body["HostConfig"] = facts["HostConfig"].clone();
