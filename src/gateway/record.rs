@@ -174,12 +174,15 @@ impl Record {
 
 /// Arguments as they may be written down.
 fn masked(arguments: &Json) -> Value {
-    let mut document = Value::Object(arguments.clone());
-    if let Some(variables) = document.get_mut("env") {
-        mask(variables);
-    }
+    let mut arguments = arguments.clone();
+    let variables = arguments.get_mut("env").map(Value::take);
+    let mut document = Value::Object(arguments);
     redact::document(&mut document, &redact::Reveal::default());
     redact::texts(&mut document);
+    if let (Some(mut variables), Some(place)) = (variables, document.get_mut("env")) {
+        mask(&mut variables);
+        *place = variables;
+    }
     document
 }
 

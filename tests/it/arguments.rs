@@ -67,6 +67,7 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("network", "string") => world.network.as_str().into(),
         ("volume", "string") => world.volume.as_str().into(),
         ("tag", "string") => format!("{}tagged:1", world.prefix).into(),
+        ("tool", "string") => "list_hosts".into(),
         ("name", "string") => format!("{}new", world.prefix).into(),
         (_, "string") => "busybox".into(),
         ("command", "array") => json!(["true"]),

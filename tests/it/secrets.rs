@@ -14,7 +14,10 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use quaymaster::{
-    config::{Flags, limits::Confirm},
+    config::{
+        Flags,
+        limits::{Confirm, Rule, Verdict},
+    },
     gateway::{
         Failure, Gateway, Request,
         catalogue::{Entry, everything},
@@ -40,7 +43,11 @@ const AT_ONCE: usize = 12;
 
 fn gateway(daemon: &Daemon) -> Arc<Gateway> {
     gateway_with(&[daemon.spec("a", "")], |config| {
-        config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never);
+        for host in &mut config.hosts {
+            host.limits.confirm = Confirm::Never;
+            // A ticket is another one every time.
+            host.limits.bodies.rules = Rule::ALL.iter().map(|rule| (*rule, Verdict::Allow)).collect();
+        }
     })
 }
 
