@@ -1,6 +1,6 @@
 //! Hosts behind sshd, through the whole gateway; what only the dialer can show is in `src/docker/ssh/lab_tests`.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use quaymaster::{
     config::{Config, Environment, Flags},

@@ -1,5 +1,7 @@
 //! The places of an engine's documents where secrets are known to stand, at whatever depth.
 
+mod place;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
     names::{self, Reveal},
     options, shapes,
 };
+use place::Place;
 
 /// Masks every known place of an engine's document, at any depth; once masked it stays as it is.
 ///
@@ -54,91 +57,6 @@ fn free(text: &str) -> Option<String> {
     match shapes::hide(text) {
         (std::borrow::Cow::Owned(hidden), _) => Some(hidden),
         _ => None,
-    }
-}
-
-/// What a field is known to hold.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Variables,
-    /// A part of a command line: the lower number is said first.
-    Command(u8),
-    Test,
-    Script,
-    Processes,
-    Instruction,
-    Labels,
-    LogConfig,
-    Options,
-    Settings,
-    Health,
-    Action,
-    Address,
-    Free,
-    Secret,
-}
-
-impl Place {
-    fn of(name: &str) -> Option<Self> {
-        // Almost no field gets beyond the length: this is asked for every field of every document.
-        let known: &[(&str, Self)] = match name.len() {
-            3 => &[("env", Self::Variables), ("cmd", Self::Command(3))],
-            4 => {
-                &[("args", Self::Command(4)), ("path", Self::Command(0)), ("test", Self::Test), ("auth", Self::Secret)]
-            }
-            5 => &[("shell", Self::Script), ("error", Self::Free), ("stdin", Self::Free)],
-            6 => &[
-                ("labels", Self::Labels),
-                ("health", Self::Health),
-                ("action", Self::Action),
-                ("status", Self::Action),
-                ("passwd", Self::Secret),
-            ],
-            7 => &[
-                ("command", Self::Command(2)),
-                ("options", Self::Options),
-                ("logopts", Self::Options),
-                ("comment", Self::Instruction),
-                ("mirrors", Self::Address),
-                ("noproxy", Self::Address),
-                ("onbuild", Self::Instruction),
-                ("message", Self::Free),
-            ],
-            8 => &[
-                ("no_proxy", Self::Address),
-                ("settings", Self::Settings),
-                ("log_opts", Self::Options),
-                ("password", Self::Secret),
-            ],
-            9 => &[
-                ("createdby", Self::Instruction),
-                ("processes", Self::Processes),
-                ("arguments", Self::Command(5)),
-                ("buildargs", Self::Variables),
-                ("logconfig", Self::LogConfig),
-                ("httpproxy", Self::Address),
-            ],
-            10 => &[
-                ("entrypoint", Self::Command(1)),
-                ("attributes", Self::Labels),
-                ("driveropts", Self::Options),
-                ("created_by", Self::Instruction),
-                ("build_args", Self::Variables),
-                ("httpsproxy", Self::Address),
-                ("http_proxy", Self::Address),
-                ("passphrase", Self::Secret),
-            ],
-            11 => &[
-                ("environment", Self::Variables),
-                ("description", Self::Instruction),
-                ("driver_opts", Self::Options),
-                ("log_options", Self::Options),
-                ("https_proxy", Self::Address),
-            ],
-            13 => &[("identitytoken", Self::Secret), ("registrytoken", Self::Secret)],
-            _ => return None,
-        };
-        known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, place)| *place)
     }
 }
 
@@ -198,7 +116,9 @@ impl Walk<'_> {
             Place::Settings => {
                 self.value(value);
                 if let Some(Value::Array(items)) = value.get_mut("Args") {
-                    items.iter_mut().for_each(|item| self.setting(item));
+                    for item in items {
+                        self.setting(item);
+                    }
                 }
             }
             Place::Health => {
@@ -390,7 +310,9 @@ fn feed(words: &mut Words<'_>, value: &mut Value, reveal: &Reveal) {
             replace(text, shown);
         }
         Value::Array(items) => {
-            items.iter_mut().filter(|item| item.is_string()).for_each(|item| feed(words, item, reveal))
+            for item in items.iter_mut().filter(|item| item.is_string()) {
+                feed(words, item, reveal);
+            }
         }
         _ => {}
     }
@@ -398,7 +320,7 @@ fn feed(words: &mut Words<'_>, value: &mut Value, reveal: &Reveal) {
 
 /// `name=value`; a mark is none.
 fn assignment(text: &str) -> Option<(&str, &str)> {
-    text.split_once('=').filter(|_| marks::end_at(text, 0).is_none())
+    text.split_once('=').filter(|(name, _)| !name.ends_with(marks::OPENING.trim_end_matches('=')))
 }
 
 /// A proxy or mirror whose credentials stand there without a scheme.
@@ -423,11 +345,7 @@ fn own_values(fields: &Map<String, Value>, reveal: &Reveal) -> Option<Masks> {
 /// Hides them in command lines, errors and the output of health checks; `Config` has more than that.
 fn hide_own(value: &mut Value, name: &str, own: &Masks) {
     match value {
-        Value::String(text) => {
-            if let std::borrow::Cow::Owned(hidden) = own.hide(text) {
-                *text = hidden;
-            }
-        }
+        Value::String(text) if own.meet(text) => *text = own.hide(text).into_owned(),
         Value::Array(items) => items.iter_mut().for_each(|item| hide_own(item, name, own)),
         Value::Object(fields) => {
             for (field, value) in fields.iter_mut() {

@@ -38,7 +38,7 @@ impl Lines {
             Some(shown) => shown,
             None => self.hidden(&line),
         };
-        if shapes::opens(&line) {
+        if line.contains("-----BEGIN ") && shapes::opens(&line) {
             self.block = Some(Block::default());
         }
         shown
@@ -94,7 +94,8 @@ impl Lines {
             let (body, end) = line.split_at_checked(line.find("-----END ")?)?;
             let hidden = if shapes::is_body(body) { shapes::hide_body(body)? } else { return None };
             self.count += 1;
-            return Some(hidden + &shapes::hide(end).0);
+            // What stands behind it is text as any other.
+            return Some(hidden + &self.hidden(end));
         }
         if shapes::is_body(line) && block.masked < LONGEST_BLOCK {
             (block.masked, block.foreign) = (block.masked + 1, 0);
@@ -154,6 +155,15 @@ mod tests {
         let _ = lines.next(&all[0]);
         let shown: Vec<String> = (0..LONGEST_BLOCK + 2).map(|_| lines.next("AAAAAAAAAAAAAAAA")).collect();
         assert!(shown.last().unwrap().starts_with("AAAA"), "it is bounded");
+    }
+
+    #[test]
+    fn text_behind_the_end_of_a_key_is_text() {
+        let mut lines = Lines::new(Arc::new(Masks::default().with(["hunter2hunter2"])));
+        let _ = lines.next("-----BEGIN PRIVATE KEY-----");
+        let shown = lines.next("MIIEpAIBAAKCAQEA-----END PRIVATE KEY----- hunter2hunter2 token=abc123");
+        assert!(!shown.contains("MIIE") && !shown.contains("hunter2") && !shown.contains("abc123"), "{shown}");
+        assert_eq!(lines.count(), 3);
     }
 
     #[test]

@@ -13,9 +13,8 @@ pub(super) enum Family {
     Key,
 }
 
-/// What may follow the word: `PASSWORD_HASH`, `token_b64`.
-const ENDINGS: [&str; 10] =
-    ["base64", "b64", "hash", "value", "plain", "raw", "current", "default", "encrypted", "string"];
+/// What may follow the word, without digits behind it: `PASSWORD_HASH`, `token_b64`.
+const ENDINGS: [&str; 10] = ["base", "b", "hash", "value", "plain", "raw", "current", "default", "encrypted", "string"];
 
 const WORDS: [(&str, Family); 13] = [
     ("password", Family::Password),

@@ -30,7 +30,7 @@ enum Anchor {
     Address,
     /// The `Authorization` header.
     Authorization,
-    /// A credential of OAuth.
+    /// A credential behind the word `Bearer`.
     Bearer,
     /// A header full of sessions.
     Cookie,
@@ -54,7 +54,7 @@ enum Anchor {
     Sql,
 }
 
-/// A text with a secret in it is looked at again, but not for ever.
+/// A line with a secret in it is looked at again, but not for ever.
 const ROUNDS: usize = 4;
 
 struct Finder {
@@ -124,29 +124,48 @@ static FINDER: LazyLock<Finder> = LazyLock::new(|| {
 
 /// Masks them; also how many there were.
 pub(super) fn hide(text: &str) -> (Cow<'_, str>, usize) {
-    let mut shown = Cow::Borrowed(text);
-    let mut count = 0;
-    // What stood next to a secret may show itself as one only when that is gone.
-    for _ in 0..ROUNDS {
-        let spans = spans(&shown);
-        if spans.is_empty() {
-            break;
-        }
-        count += spans.len();
-        shown = Cow::Owned(covered(&shown, &spans));
+    let spans = spans(text);
+    if spans.is_empty() {
+        return (Cow::Borrowed(text), 0);
     }
-    (shown, count)
-}
-
-fn covered(text: &str, spans: &[(usize, usize)]) -> String {
+    let mut count = spans.len();
     let mut shown = String::with_capacity(text.len() + spans.len() * 16);
     let mut done = 0;
+    let mut left = spans.as_slice();
+    // Line by line: what stood next to a secret may show itself as one only when that is gone.
+    while let Some((start, _)) = left.first() {
+        let first =
+            text.get(done..*start).and_then(|before| before.rfind('\n')).map_or(done, |offset| done + offset + 1);
+        let end = text.get(*start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |offset| start + offset);
+        let (here, after) = left.split_at(left.partition_point(|(start, _)| *start < end));
+        let end = here.last().map_or(end, |(_, last)| end.max(*last));
+        shown.push_str(text.get(done..first).unwrap_or_default());
+        let mut line = covered(text, first, end, here);
+        for _ in 1..ROUNDS {
+            let more = self::spans(&line);
+            if more.is_empty() {
+                break;
+            }
+            count += more.len();
+            line = covered(&line, 0, line.len(), &more);
+        }
+        shown.push_str(&line);
+        (done, left) = (end, after);
+    }
+    shown.push_str(text.get(done..).unwrap_or_default());
+    (Cow::Owned(shown), count)
+}
+
+/// A part of a text with marks over these spans.
+fn covered(text: &str, from: usize, to: usize, spans: &[(usize, usize)]) -> String {
+    let mut shown = String::with_capacity(to - from + spans.len() * 32);
+    let mut done = from;
     for (start, end) in spans {
         shown.push_str(text.get(done..*start).unwrap_or_default());
         shown.push_str(&marks::mask(text.get(*start..*end).unwrap_or_default()));
         done = *end;
     }
-    shown.push_str(text.get(done..).unwrap_or_default());
+    shown.push_str(text.get(done..to).unwrap_or_default());
     shown
 }
 
@@ -298,11 +317,14 @@ impl<'t> Scan<'t> {
     }
 
     /// Counts the characters that were looked at, for the test that no text is slow.
-    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "only tests count"))]
-    fn walked(&self, _count: usize) {
-        #[cfg(test)]
-        self.steps.set(self.steps.get() + _count);
+    #[cfg(test)]
+    fn walked(&self, count: usize) {
+        self.steps.set(self.steps.get() + count);
     }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "only tests count")]
+    const fn walked(&self, _: usize) {}
 }
 
 #[cfg(test)]

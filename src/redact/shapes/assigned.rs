@@ -57,9 +57,15 @@ const fn is_blank(byte: u8) -> bool {
 impl Scan<'_> {
     /// `NAME=value`, `"name": "value"`, `name: value`, `--name value`, `<name>value</name>`.
     pub(super) fn named(&mut self, start: usize, end: usize) -> Span {
-        let begin = self.name_start(start, 48);
         let stop = self.skip(end, 24, is_name);
-        if is_name(self.at(stop)) {
+        let sign = self.skip(stop, 4, is_blank);
+        // Most words are followed by another word: that is seen before the name is looked at.
+        let may_assign = matches!(self.at(sign), b'=' | b':' | b'"' | b'\'' | b'`' | b'\\' | b'%' | b'>' | b'B' | b'b');
+        if is_name(self.at(stop)) || (sign == stop && !may_assign) {
+            return None;
+        }
+        let begin = self.name_start(start, 48);
+        if !may_assign && self.at(begin) != b'-' {
             return None;
         }
         let mut name = self.text.get(begin..stop)?;
@@ -277,7 +283,7 @@ impl Scan<'_> {
             None => self.value_end(start),
         };
         let value = self.text.get(start..stop)?;
-        if !is_known && value.bytes().all(|byte| !byte.is_ascii_digit()) {
+        if !is_known && value.bytes().take(256).all(|byte| !byte.is_ascii_digit()) {
             return None;
         }
         self.valued(start, stop, Family::Token, false)

@@ -60,7 +60,7 @@ impl Scan<'_> {
             return None;
         }
         let end = self.run(Alphabet::Word, time + 1);
-        (end - time - 1 >= 25).then_some((start, end))
+        (end - time > 25).then_some((start, end))
     }
 
     /// `123456789:AA...`.

@@ -7,6 +7,8 @@ use crate::redact::marks;
 pub(super) const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
+/// Of a longer line only the beginning is looked at.
+const LONGEST_LINE: usize = 8192;
 
 /// A block that has begun and not ended.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,26 +40,30 @@ pub(in crate::redact) fn closes(line: &str) -> bool {
 
 /// Whether a line can be one of the body: base64 or a header, perhaps with something in front.
 pub(in crate::redact) fn is_body(line: &str) -> bool {
+    let front = line.get(..line.len().min(128)).unwrap_or(line);
     let is_base64 = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+    if line.len() > LONGEST_LINE {
+        return is_base64(front.trim_start());
+    }
     let line = line.trim();
     let last = line.rsplit([' ', '\t', '|']).next().unwrap_or_default();
     is_base64(line)
         || (last.len() >= 16 && is_base64(last))
-        || line.contains("Proc-Type:")
-        || line.contains("DEK-Info:")
+        || front.contains("Proc-Type:")
+        || front.contains("DEK-Info:")
 }
 
 /// Masks what a line of the body holds, unless that has happened.
 pub(in crate::redact) fn hide_body(line: &str) -> Option<String> {
-    let (start, end) = content(line)?;
+    let (start, end) = content(line).filter(|_| !line.contains(marks::OPENING))?;
     Some(format!("{}{}{}", line.get(..start)?, marks::mask(line.get(start..end)?), line.get(end..)?))
 }
 
-/// Where the content of a line stands; none where it is empty or masked.
+/// Where the content of a line stands; none where it is empty.
 fn content(line: &str) -> Option<(usize, usize)> {
     let start = line.len() - line.trim_start().len();
     let end = line.trim_end().len();
-    (start < end && !line.contains(marks::OPENING)).then_some((start, end))
+    (start < end).then_some((start, end))
 }
 
 impl Scan<'_> {
@@ -81,7 +87,10 @@ impl Scan<'_> {
             if close.is_none() && !is_body(line) && !line.starts_with("\\n") {
                 break;
             }
-            if let Some((first, last)) = content(line) {
+            self.walked(line.len().min(LONGEST_LINE));
+            if let Some((first, last)) = content(line)
+                && self.clip(at + first, at + last) == at + last
+            {
                 self.take(at + first, at + last);
             }
             at = line_end + 1;
@@ -99,6 +108,7 @@ impl Scan<'_> {
         {
             return known;
         }
+        self.walked(self.text.len() - from);
         let found = self.text.get(from..)?.find(END).map(|offset| from + offset);
         self.next_end = Some((from, found));
         found
