@@ -301,7 +301,9 @@ impl Garden {
             ("GET", ["events"]) => self.events(),
             ("POST", ["images", "create"]) => {
                 let texts = ["Pulling from lab/base".to_owned(), self.some("pull/status"), self.some("pull/end")];
-                let lines = texts.iter().map(|text| format!("{}\r\n", json!({"status": text}))).collect::<String>();
+                let lines: Vec<String> =
+                    texts.iter().map(|text| json!({"status": text}).to_string() + "\r\n").collect();
+                let lines = lines.concat();
                 Act::Send(answer("200 OK", "application/json", "1.45", lines.as_bytes()))
             }
             _ => match engine(heard) {
