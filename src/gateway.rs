@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Config, Environment},
-    docker::{Docker, Fleet, Host, access::Ceiling, names::quote},
+    docker::{Docker, Fleet, Host, access::Ceiling, names, names::quote},
     error::{Error, Result},
     redact,
     secret::Secrets,
@@ -249,7 +249,9 @@ impl Gateway {
             ended = &mut task => ended,
             () = cancelled.cancelled() => {
                 // What may change an engine is never cut off once it may have been sent.
-                if !entry.card.stoppable && !record.stops() {
+                // What has not begun must not begin any more, in any case.
+                let stopped = record.stops();
+                if !entry.card.stoppable && !stopped {
                     return Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
                         .hint("look at the object before you repeat it")
                         .into());
@@ -420,16 +422,19 @@ impl Gateway {
                 containers.find(|object| object.id == own).map(|object| object.name.as_str())
             })
             .flatten();
-        let decision =
-            policy::decide(&Facts {
-                foreign_image: plan.images.iter().map(String::as_str).find(|image| {
-                    !limits.images.admit(crate::docker::names::spellings(image).iter().map(String::as_str))
-                }),
-                denied_command: command.as_deref().filter(|command| !limits.exec_deny.admit([*command])),
-                findings: &findings,
-                own_container: own,
-                ..facts
-            });
+        let decision = policy::decide(&Facts {
+            foreign_image: plan.images.iter().map(String::as_str).find(|image| {
+                // What was found by its id was judged by its references when it was found.
+                let is_found = names::is_image_id(image)
+                    && !plan.permissions.has(Permission::Images)
+                    && plan.objects.iter().any(|object| object.kind == ObjectKind::Image && object.asked == **image);
+                !is_found && !limits.images.admit(names::spellings(image).iter().map(String::as_str))
+            }),
+            denied_command: command.as_deref().filter(|command| !limits.exec_deny.admit([*command])),
+            findings: &findings,
+            own_container: own,
+            ..facts
+        });
         Ok(Verdict { decision, findings })
     }
 

@@ -201,11 +201,16 @@ impl Plan {
     /// Whether another plan is for the same: the same objects as they were, and the same that will be sent.
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
-        let same =
-            |one: &Object, other: &Object| (&one.id, &one.name, &one.digest) == (&other.id, &other.name, &other.digest);
+        // The engine lists some kinds in another order every time.
+        let identities = |plan: &Self| {
+            let identity =
+                |object: &Object| (object.kind.as_str(), object.id.clone(), object.name.clone(), object.digest.clone());
+            let mut all: Vec<_> = plan.objects.iter().map(identity).collect();
+            all.sort();
+            all
+        };
         (self.effect, self.permissions) == (other.effect, other.permissions)
-            && self.objects.len() == other.objects.len()
-            && self.objects.iter().zip(&other.objects).all(|(one, other)| same(one, other))
+            && identities(self) == identities(other)
             && self.images == other.images
     }
 
@@ -426,7 +431,13 @@ impl Answer {
             page::fit(&mut fields);
             fields
         });
-        Self { structured, text: page::cut(redact::shown(&self.text)) }
+        // Line by line where a line is a row: what one row holds must not reach into the next. Free text was
+        // masked as a whole before it was fenced.
+        let text = match &structured {
+            Some(_) => self.text.split('\n').map(redact::shown).collect::<Vec<_>>().join("\n"),
+            None => redact::shown(&self.text),
+        };
+        Self { structured, text: page::cut(text) }
     }
 }
 

@@ -28,7 +28,7 @@ impl Docker {
     /// As [`Docker::json`].
     pub async fn users_as_they_are(&self, volumes: &BTreeSet<&str>) -> Result<Vec<Value>> {
         let filters = Filters::default().with("volume", volumes);
-        let mut listed = self.original(Target::new("/containers/json").query("all", "true").filters(&filters)).await?;
+        let mut listed = self.look(Target::new("/containers/json").query("all", "true").filters(&filters)).await?;
         Ok(listed.as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 }

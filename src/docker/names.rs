@@ -61,7 +61,7 @@ pub fn spellings(reference: &str) -> Vec<String> {
 }
 
 /// Whether it can only be an image's id: `sha256:...`, or all of its digits.
-fn is_image_id(reference: &str) -> bool {
+pub(crate) fn is_image_id(reference: &str) -> bool {
     let digits = reference.strip_prefix("sha256:");
     digits.unwrap_or(reference).bytes().all(|byte| byte.is_ascii_hexdigit())
         && (digits.is_some() || reference.len() == 64)

@@ -189,7 +189,21 @@ fn digest(kind: ObjectKind, facts: &Value) -> String {
         // A volume made anew has the same name and another date.
         ObjectKind::Volume => &["/Name", "/Driver", "/CreatedAt", "/Options", "/Labels", "/Mountpoint"],
     };
-    hash(&parts.iter().map(|part| facts.pointer(part).unwrap_or(&Value::Null)).collect::<Vec<_>>())
+    let mut values: Vec<Value> = parts.iter().map(|part| facts.pointer(part).cloned().unwrap_or_default()).collect();
+    // The engine keeps these in maps: every look shows them in another order.
+    let sort = |list: Option<&mut Value>| {
+        if let Some(Value::Array(items)) = list {
+            items.sort_by_cached_key(ToString::to_string);
+        }
+    };
+    for (part, value) in parts.iter().zip(&mut values) {
+        match *part {
+            "/Mounts" => sort(Some(value)),
+            "/HostConfig" => ["Ulimits", "Links"].into_iter().for_each(|list| sort(value.get_mut(list))),
+            _ => {}
+        }
+    }
+    hash(&values.iter().collect::<Vec<_>>())
 }
 
 fn hash(parts: &[&Value]) -> String {
@@ -217,4 +231,26 @@ fn text(facts: &Value, pointer: &str) -> Result<String> {
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
         .ok_or_else(|| Error::docker("the daemon's answer lacks an id or a name").detail(format!("no {pointer}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_what_an_engine_keeps_in_maps_changes_no_digest() {
+        let facts = |mounts: Value, ulimits: Value, image: &str| {
+            digest(
+                ObjectKind::Container,
+                &json!({"Id": "a", "Image": image, "Mounts": mounts, "HostConfig": {"Ulimits": ulimits}}),
+            )
+        };
+        let (one, other) = (json!({"Destination": "/a"}), json!({"Destination": "/b"}));
+        let first = facts(json!([one, other]), json!([{"Name": "core"}, {"Name": "nofile"}]), "sha256:1");
+        assert_eq!(facts(json!([other, one]), json!([{"Name": "nofile"}, {"Name": "core"}]), "sha256:1"), first);
+        assert_ne!(facts(json!([one, other]), json!([{"Name": "core"}, {"Name": "nofile"}]), "sha256:2"), first);
+        assert_ne!(facts(json!([one]), json!([{"Name": "core"}, {"Name": "nofile"}]), "sha256:1"), first);
+    }
 }

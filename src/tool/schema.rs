@@ -8,6 +8,7 @@ use super::Json;
 use crate::{
     docker::names::quote,
     error::{Error, Result, nearest},
+    redact,
 };
 
 /// The description and the input schema of a struct: a flat object, everything inlined, one type
@@ -95,12 +96,14 @@ fn check(name: &str, value: &Value, property: &Value) -> Result<()> {
         _ => expected.is_empty(),
     };
     if !fits {
-        return Err(Error::invalid(format!(
-            "argument \"{name}\" must be {}, not {}",
-            article(expected),
-            quote(&value.to_string())
-        ))
-        .hint(hint_of(expected, property)));
+        let given = match (name, value) {
+            // Its values are nobody's business, also where they came in the wrong shape.
+            ("env", Value::Array(_)) => "a list".to_owned(),
+            ("env", _) => "a value of another type".to_owned(),
+            _ => quote(&redact::shown(&value.to_string())),
+        };
+        return Err(Error::invalid(format!("argument \"{name}\" must be {}, not {given}", article(expected)))
+            .hint(hint_of(expected, property)));
     }
     if let (Some(allowed), Some(given)) = (property.get("enum").and_then(Value::as_array), value.as_str()) {
         let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();

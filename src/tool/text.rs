@@ -31,8 +31,13 @@ pub fn render(fields: &Json, summary: &str) -> String {
 fn line(text: &mut String, name: &str, value: &Value) {
     let shown = cell(value);
     if !shown.is_empty() {
-        text.extend([name, ": ", &shown, "\n"]);
+        text.extend([&flat(name), ": ", &shown, "\n"]);
     }
+}
+
+/// Text on one line: a foreign name or value must not begin a line of ours.
+fn flat(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 fn table(text: &mut String, name: &str, rows: &[Value]) {
@@ -44,7 +49,7 @@ fn table(text: &mut String, name: &str, rows: &[Value]) {
             }
         }
     }
-    text.extend([name, ": ", &columns.join(" | "), "\n"]);
+    text.extend([&flat(name), ": ", &flat(&columns.join(" | ")), "\n"]);
     for row in rows {
         let cells: Vec<String> = columns.iter().map(|column| row.get(*column).map(cell).unwrap_or_default()).collect();
         text.push_str(cells.join(" | ").trim_end_matches([' ', '|']));
@@ -56,10 +61,10 @@ fn table(text: &mut String, name: &str, rows: &[Value]) {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.replace(['\n', '\r'], " "),
+        Value::String(text) => flat(text),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => {
-            fields.iter().map(|(key, value)| format!("{key}={}", cell(value))).collect::<Vec<_>>().join(", ")
+            fields.iter().map(|(key, value)| format!("{}={}", flat(key), cell(value))).collect::<Vec<_>>().join(", ")
         }
         other => other.to_string(),
     }

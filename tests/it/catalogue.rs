@@ -110,6 +110,9 @@ const SOMETIMES: &[(&str, Permission)] = &[
     ("run_container", Permission::Networks),
     ("create_container", Permission::Networks),
     ("remove_container", Permission::Volumes),
+    // An engine removes the anonymous volumes of a container that it removes by itself.
+    ("stop_container", Permission::Volumes),
+    ("kill_container", Permission::Volumes),
     ("prune_system", Permission::Volumes),
 ];
 

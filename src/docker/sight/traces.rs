@@ -75,6 +75,18 @@ impl Traces<'_> {
             *error = super::words::unsay(error, self.census, &own.each_ref().map(String::as_str));
         }
         self.references(container);
+        // Who joins another's network gets its name and its files from the engine.
+        let joins_hidden = container.pointer("/HostConfig/NetworkMode").and_then(Value::as_str)
+            == Some(format!("{SHARED}{HIDDEN}").as_str());
+        if joins_hidden {
+            for place in ["/ResolvConfPath", "/HostnamePath", "/HostsPath", "/Config/Hostname", "/Config/Domainname"] {
+                if let Some(Value::String(text)) = container.pointer_mut(place)
+                    && !text.is_empty()
+                {
+                    HIDDEN.clone_into(text);
+                }
+            }
+        }
         true
     }
 

@@ -113,7 +113,8 @@ pub(super) async fn look(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Resu
             None => match reading.container("container", &name).await {
                 Ok(object) => object.facts,
                 // Whom the caller did not name is judged as the worst, without a word of who it is.
-                Err(error) if !is_named && error.kind() == Kind::NotFound => continue,
+                // What is hidden stands there as no name at all.
+                Err(error) if !is_named && matches!(error.kind(), Kind::NotFound | Kind::Invalid) => continue,
                 Err(error) => return Err(error),
             },
         };

@@ -46,6 +46,7 @@ impl Place {
                 ("mirrors", Self::Address),
                 ("noproxy", Self::Address),
                 ("onbuild", Self::Instruction),
+                ("changes", Self::Instruction),
                 ("message", Self::Free),
             ],
             8 => &[
@@ -79,6 +80,7 @@ impl Place {
                 ("log_options", Self::Options),
                 ("https_proxy", Self::Address),
             ],
+            14 => &[("health_command", Self::Script)],
             13 => &[("identitytoken", Self::Secret), ("registrytoken", Self::Secret)],
             _ => return None,
         };

@@ -86,7 +86,10 @@ impl Scan<'_> {
         if place.separator != Separator::Equals {
             let is_header = name.starts_with(['x', 'X']);
             let is_path = first == b'/' || self.at(place.start + 1) == b'/';
+            // The last part of an image's reference, and its tag.
+            let is_tag = place.separator == Separator::Colon && !place.is_apart && self.before(begin) == Some(b'/');
             if matches!(first, b'{' | b'[')
+                || is_tag
                 || (!place.is_apart && !is_header && (family != Family::Password || is_path))
             {
                 return None;

@@ -198,6 +198,7 @@ fn what_surrounds_a_secret_stays() {
 fn what_is_no_secret_stays() {
     for text in [
         "",
+        "ltbproject/self-service-password:1.5",
         "sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1",
         "4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1",
         "web@sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1",

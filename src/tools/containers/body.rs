@@ -22,6 +22,7 @@ use crate::{
     docker::{Docker, names},
     error::{Error, Result},
     redact,
+    secret::SCHEME,
     tool::{Access, BodyKind, Call, Object, ObjectKind, Permission, Plan},
 };
 
@@ -144,6 +145,14 @@ impl NewContainer {
         }
         reading.may_be_called("name", self.name.as_deref())?;
         let (mut body, mut host) = (self.body(call)?, self.host()?);
+        let is_shown = |(name, value): &(&String, &String)| value.starts_with(SCHEME) && reading.reveal().shows(name);
+        if let Some((name, _)) = self.env.iter().find(is_shown) {
+            return Err(Error::invalid(format!(
+                "argument \"env\": {} is shown to agents, so it takes no secret",
+                names::quote(name)
+            ))
+            .hint("give the secret to another variable"));
+        }
         // A secret that is missing ends the call before anything is sent.
         resolved(body.env.clone(), call.secrets())?;
         let mut plan = Plan::declared(access).marked(call);

@@ -70,7 +70,7 @@ pub(super) struct StopContainer {
 
 impl Tool for StopContainer {
     const NAME: &'static str = "stop_container";
-    const ACCESS: Access = Access::destroy(LIFECYCLE).down_to(Effect::Mutate);
+    const ACCESS: Access = Access::destroy(LIFECYCLE).down_to(Effect::Mutate).sometimes(Permission::Volumes);
     const CORE: bool = true;
     type Output = Outcomes;
 
@@ -80,7 +80,7 @@ impl Tool for StopContainer {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let plan = named(Self::ACCESS, reading, &self.containers).await?;
-        Ok(if plan.objects.iter().any(vanishes) { plan } else { plan.at_most(Effect::Mutate) })
+        Ok(if plan.objects.iter().any(vanishes) { with_volumes(plan) } else { plan.at_most(Effect::Mutate) })
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Outcomes> {
@@ -216,7 +216,7 @@ pub(super) struct KillContainer {
 
 impl Tool for KillContainer {
     const NAME: &'static str = "kill_container";
-    const ACCESS: Access = Access::destroy(LIFECYCLE).down_to(Effect::Mutate);
+    const ACCESS: Access = Access::destroy(LIFECYCLE).down_to(Effect::Mutate).sometimes(Permission::Volumes);
     type Output = Outcomes;
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
@@ -232,7 +232,7 @@ impl Tool for KillContainer {
             .hint("a name such as HUP or SIGTERM, or a number"));
         }
         let plan = named(Self::ACCESS, reading, &self.containers).await?;
-        Ok(if is_mild_signal(self.signal.as_deref()) { plan.at_most(Effect::Mutate) } else { plan })
+        Ok(if is_mild_signal(self.signal.as_deref()) { plan.at_most(Effect::Mutate) } else { with_volumes(plan) })
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Outcomes> {
@@ -256,6 +256,18 @@ pub(super) async fn named(access: Access, reading: &Docker, containers: &[String
 /// Whether stopping it removes it.
 fn vanishes(container: &Object) -> bool {
     container.is("/HostConfig/AutoRemove")
+}
+
+/// An engine that removes a container by itself removes its anonymous volumes too.
+fn with_volumes(plan: Plan) -> Plan {
+    let is_anonymous = |mount: &Value| {
+        let name = mount.get("Name").and_then(Value::as_str).unwrap_or_default();
+        name.len() == 64 && name.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    let mounts = |container: &Object| container.fact("/Mounts").and_then(Value::as_array).cloned().unwrap_or_default();
+    let loses =
+        plan.objects.iter().filter(|object| vanishes(object)).flat_map(mounts).any(|mount| is_anonymous(&mount));
+    if loses { plan.needing(Permission::Volumes) } else { plan }
 }
 
 fn seconds(grace: u32) -> i32 {
