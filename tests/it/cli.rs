@@ -156,7 +156,7 @@ fn tools_are_listed_as_data_and_as_a_table() {
         (&stop["effect"], &stop["mildest"], &stop["toolset"]),
         (&"destroy".into(), &"mutate".into(), &"containers".into())
     );
-    assert_eq!(stop["permissions"], serde_json::json!(["read", "lifecycle"]));
+    assert_eq!(stop["permissions"], serde_json::json!(["read", "lifecycle", "volumes"]));
     assert_eq!((&stop["listed"], &row("reconnect_host")["listed"]), (&true.into(), &false.into()));
     let read_only = shell.run(&["tools", "--mode", "ro", "--json"]).ends(0).json();
     assert!(

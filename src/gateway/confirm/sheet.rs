@@ -97,6 +97,8 @@ impl Sheet {
     }
 
     /// Everything that will happen, uncut, with nothing in it that could steer a terminal or hide.
+    ///
+    /// Arguments that were left out are left out here too: no value, an empty list, an empty object.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -108,7 +110,8 @@ impl Sheet {
         line("why:".to_owned());
         self.reasons.iter().for_each(|reason| line(format!("  {}", visible(reason))));
         line(if self.arguments.is_empty() { "arguments: none" } else { "arguments:" }.to_owned());
-        for (name, value) in &self.arguments {
+        let is_said = |(_, value): &(&String, &Value)| !matches!(value.to_string().as_str(), "null" | "[]" | "{}");
+        for (name, value) in self.arguments.iter().filter(is_said) {
             line(format!("  {}: {}", visible(name), visible(&value.to_string())));
         }
         line(if self.objects.is_empty() { "objects: none that exist yet" } else { "objects:" }.to_owned());
