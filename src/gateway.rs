@@ -5,9 +5,11 @@ pub mod body;
 pub mod caller;
 pub mod catalogue;
 pub mod confirm;
+mod explain;
 pub mod policy;
 pub mod probes;
 mod record;
+mod target;
 mod tools;
 
 use std::{
@@ -21,17 +23,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Config, Environment},
-    docker::{Docker, Fleet, Host, access::Ceiling, names, names::quote},
+    docker::{Docker, Fleet, Host, access::Ceiling, names},
     error::{Error, Result},
     redact,
     secret::Secrets,
-    tool::{Answer, Call, Effect, HostArgument, Json, ObjectKind, Permission, Permissions, Plan, Progress},
+    tool::{Answer, Call, Effect, Json, ObjectKind, Permission, Permissions, Plan, Progress},
 };
 use audit::Audit;
 use body::Finding;
 use caller::Caller;
 use catalogue::{Catalogue, Entry, Run};
 use confirm::{Approvals, Form, Identity, Pause, Question, Voice};
+pub use explain::Explained;
 use policy::{Decision, Facts};
 use probes::Probes;
 use record::Record;
@@ -108,25 +111,6 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Tool(error)
     }
-}
-
-/// What the policy says of a call that is not made.
-#[derive(Debug)]
-pub struct Explained {
-    /// The tool.
-    pub tool: &'static str,
-    /// The host, of a call that is for one.
-    pub host: Option<String>,
-    /// What the call would do.
-    pub effect: Effect,
-    /// What it would need.
-    pub permissions: Permissions,
-    /// The names of the objects it would act on.
-    pub objects: Vec<String>,
-    /// What the policy says.
-    pub decision: Decision,
-    /// What would pass, but not in silence.
-    pub notes: Vec<Finding>,
 }
 
 /// What the policy said of a plan, and what it was said of.
@@ -353,53 +337,6 @@ impl Gateway {
         }
     }
 
-    /// What the policy says of a call, which is planned but not made.
-    ///
-    /// # Errors
-    /// Those that the call would have before its decision: unknown tool, wrong arguments, missing objects.
-    pub async fn explain(&self, tool: &str, mut arguments: Json) -> Result<Explained> {
-        let entry = self.catalogue.find(tool).map_err(|error| {
-            let hint = error.hint_text().unwrap_or_default().to_owned();
-            Error::invalid(format!("argument \"tool\": {error}")).hint(hint)
-        })?;
-        let (tool, access) = (entry.card.name, entry.card.access);
-        let hosts = self.hosts_of(&entry, &mut arguments)?;
-        let host = hosts.first().filter(|_| hosts.len() == 1);
-        let early = |host: &Arc<Host>| policy::decide(&facts(&entry, host, access.mildest, access.always));
-        let mut explained = Explained {
-            tool,
-            host: host.map(|host| host.config().name.clone()),
-            effect: access.mildest,
-            permissions: access.always,
-            objects: Vec::new(),
-            decision: host.map_or(Decision::Allow, early),
-            notes: Vec::new(),
-        };
-        let parse = match entry.run {
-            Run::One(parse) => parse,
-            Run::Fleet(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
-            Run::Own(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
-        };
-        let parsed = parse(arguments, &entry.card.input)?;
-        if let (Some(host), Decision::Allow | Decision::Ask(_)) = (host, &explained.decision) {
-            let call = Call::new(Arc::new(|_| {}), self.labels(tool), self.secrets.clone());
-            let planned = async {
-                let plan = parsed.plan(&host.reading(), &call).await?;
-                let verdict = self.decide(&entry, host, &plan).await?;
-                Ok((plan, verdict))
-            };
-            let planned = planned.await.map_err(|error: Error| error.on(&host.config().name))?;
-            let (plan, Verdict { decision, findings }) = planned;
-            explained.effect = plan.effect;
-            explained.permissions = plan.permissions;
-            explained.objects =
-                plan.objects.iter().map(|object| format!("{} {}", object.kind.as_str(), object.name)).collect();
-            explained.decision = decision;
-            explained.notes = findings.into_iter().filter(Finding::is_noted).collect();
-        }
-        Ok(explained)
-    }
-
     /// What the policy says of a plan, by what it does, what it acts on and what it sends.
     async fn decide(&self, entry: &Entry, host: &Arc<Host>, plan: &Plan) -> Result<Verdict> {
         let access = entry.card.access;
@@ -490,51 +427,6 @@ impl Gateway {
             return Err(Error::cancelled("the call was taken back before anything was sent").on(&config.name));
         }
         Ok(host.with_ceiling(Ceiling { mode: config.mode, effect: *effect, permissions: *permissions }))
-    }
-
-    /// Takes `host` off the arguments: reads default to the first host, writes must name one.
-    fn hosts_of(&self, entry: &Entry, arguments: &mut Json) -> Result<Vec<Arc<Host>>> {
-        let card = &entry.card;
-        if card.host == HostArgument::None {
-            return Ok(Vec::new());
-        }
-        let given = match arguments.remove("host") {
-            None | Some(serde_json::Value::Null) => None,
-            Some(serde_json::Value::String(name)) => Some(name),
-            Some(other) => {
-                return Err(Error::invalid(format!(
-                    "argument \"host\" must be a string, not {}",
-                    quote(&other.to_string())
-                ))
-                .hint("give the name of one host; list_hosts shows them"));
-            }
-        };
-        match (card.host, given) {
-            (HostArgument::Fleet { .. }, Some(scope)) => self.fleet.scope(&scope),
-            (HostArgument::Fleet { whole: true }, None) => Ok(self.fleet.all()),
-            (_, Some(name)) if name == "all" || name.starts_with("tag:") => {
-                Err(Error::invalid(format!("argument \"host\": {} takes one host, not {}", card.name, quote(&name)))
-                    .hint("call it once for each host"))
-            }
-            (_, Some(name)) => Ok(vec![self.fleet.host(&name)?]),
-            (_, None) if card.access.effect == Effect::Read || self.fleet.configs().len() == 1 => {
-                Ok(vec![self.fleet.default_host()?])
-            }
-            (_, None) => Err(Error::invalid(format!(
-                "argument \"host\" is missing: {} {}",
-                card.name,
-                card.access.effect.verb()
-            ))
-            .hint(format!("name the host to act on; {}", self.names()))),
-        }
-    }
-
-    fn names(&self) -> String {
-        let configs = self.fleet.configs();
-        if configs.len() > 15 {
-            return "list_hosts shows them".to_owned();
-        }
-        format!("hosts: {}", configs.iter().map(|config| config.name.as_str()).collect::<Vec<_>>().join(", "))
     }
 
     /// What marks an object that is made here.

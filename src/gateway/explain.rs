@@ -1,0 +1,84 @@
+//! What the policy says of a call that is planned and not made.
+
+use std::sync::Arc;
+
+use super::{
+    Gateway, Verdict,
+    body::Finding,
+    catalogue::Run,
+    facts,
+    policy::{self, Decision},
+};
+use crate::{
+    docker::Host,
+    error::{Error, Result},
+    tool::{Call, Effect, Json, Permissions},
+};
+
+/// What the policy says of a call that is not made.
+#[derive(Debug)]
+pub struct Explained {
+    /// The tool.
+    pub tool: &'static str,
+    /// The host, of a call that is for one.
+    pub host: Option<String>,
+    /// What the call would do.
+    pub effect: Effect,
+    /// What it would need.
+    pub permissions: Permissions,
+    /// The names of the objects it would act on.
+    pub objects: Vec<String>,
+    /// What the policy says.
+    pub decision: Decision,
+    /// What would pass, but not in silence.
+    pub notes: Vec<Finding>,
+}
+
+impl Gateway {
+    /// What the policy says of a call, which is planned but not made.
+    ///
+    /// # Errors
+    /// Those that the call would have before its decision: unknown tool, wrong arguments, missing objects.
+    pub async fn explain(&self, tool: &str, mut arguments: Json) -> Result<Explained> {
+        let entry = self.catalogue.find(tool).map_err(|error| {
+            let hint = error.hint_text().unwrap_or_default().to_owned();
+            Error::invalid(format!("argument \"tool\": {error}")).hint(hint)
+        })?;
+        let (tool, access) = (entry.card.name, entry.card.access);
+        let hosts = self.hosts_of(&entry, &mut arguments)?;
+        let host = hosts.first().filter(|_| hosts.len() == 1);
+        let early = |host: &Arc<Host>| policy::decide(&facts(&entry, host, access.mildest, access.always));
+        let mut explained = Explained {
+            tool,
+            host: host.map(|host| host.config().name.clone()),
+            effect: access.mildest,
+            permissions: access.always,
+            objects: Vec::new(),
+            decision: host.map_or(Decision::Allow, early),
+            notes: Vec::new(),
+        };
+        let parse = match entry.run {
+            Run::One(parse) => parse,
+            Run::Fleet(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
+            Run::Own(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
+        };
+        let parsed = parse(arguments, &entry.card.input)?;
+        if let (Some(host), Decision::Allow | Decision::Ask(_)) = (host, &explained.decision) {
+            let call = Call::new(Arc::new(|_| {}), self.labels(tool), self.secrets.clone());
+            let planned = async {
+                let plan = parsed.plan(&host.reading(), &call).await?;
+                let verdict = self.decide(&entry, host, &plan).await?;
+                Ok((plan, verdict))
+            };
+            let planned = planned.await.map_err(|error: Error| error.on(&host.config().name))?;
+            let (plan, Verdict { decision, findings }) = planned;
+            explained.effect = plan.effect;
+            explained.permissions = plan.permissions;
+            explained.objects =
+                plan.objects.iter().map(|object| format!("{} {}", object.kind.as_str(), object.name)).collect();
+            explained.decision = decision;
+            explained.notes = findings.into_iter().filter(Finding::is_noted).collect();
+        }
+        Ok(explained)
+    }
+}
