@@ -232,8 +232,8 @@ impl Gateway {
         let ended = tokio::select! {
             ended = &mut task => ended,
             () = cancelled.cancelled() => {
-                // What may change an engine is never cut off once it may have been sent.
-                // What has not begun must not begin any more, in any case.
+                // What has not begun must not begin any more; what may change an engine is never cut off once
+                // it may have been sent.
                 let stopped = record.stops();
                 if !entry.card.stoppable && !stopped {
                     return Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
@@ -492,6 +492,8 @@ fn panicked(entry: &Entry) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{catalogue::OwnCall, *};
     use crate::{config::Flags, error::Kind, tool::Pending};
 
@@ -507,17 +509,18 @@ mod tests {
         }
     }
 
-    fn gateway() -> Arc<Gateway> {
+    fn gateway(state: &Path) -> Arc<Gateway> {
         let environment = Environment::default();
         let flags = Flags { hosts: vec!["local=unix:///nowhere.sock".into()], ..Flags::default() };
         let mut config = Config::load(&environment, &flags).unwrap();
-        config.state = Some(tempfile::tempdir().unwrap().keep());
+        config.state = Some(state.to_owned());
         Gateway::new(config, environment).unwrap()
     }
 
     #[tokio::test]
     async fn a_panic_ends_one_call_and_no_other() {
-        let gateway = gateway();
+        let state = tempfile::tempdir().unwrap();
+        let gateway = gateway(state.path());
         let request = || Request::new(Caller::test(), "list_hosts", Json::new());
         let entry =
             Entry { run: Run::Own(|_, _| Ok(Box::new(Defect))), ..gateway.catalogue.find("list_hosts").unwrap() };

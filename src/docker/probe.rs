@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    HEADERS, Host, Target, collect,
+    HEADERS, Host, Target,
+    answer::is_json,
+    collect,
     guard::{self, Class},
-    is_json, names,
+    names,
     pool::{Body, empty},
 };
 use crate::{
