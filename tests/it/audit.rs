@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    rig::{fields, gateway},
+    rig::{fields, gateway, gateway_with, state},
     simulated::{Act, Daemon, engine},
 };
 
@@ -119,7 +119,7 @@ async fn every_call_has_a_start_and_an_end() {
 
 #[tokio::test]
 async fn what_changes_an_engine_is_on_the_disk_before_it_leaves() {
-    let state = tempfile::tempdir().unwrap().keep();
+    let state = state();
     let directory = state.join("audit");
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let (log, place) = (seen.clone(), directory.clone());
@@ -131,7 +131,7 @@ async fn what_changes_an_engine_is_on_the_disk_before_it_leaves() {
         }
         engine(heard)
     });
-    let gateway = crate::rig::gateway_with(&[daemon.spec("a", "")], |config| config.state = Some(state));
+    let gateway = gateway_with(&[daemon.spec("a", "")], |config| config.state = Some(state));
     call(&gateway, "stop_container", json!({"containers": ["web"]})).await;
     let seen = seen.lock().unwrap();
     assert!(!seen.is_empty(), "it was sent");
