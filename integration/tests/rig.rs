@@ -1,6 +1,6 @@
 //! A gateway in front of the lab's engines, and calls of its tools in one line.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use quaymaster::{
     config::{
@@ -82,7 +82,8 @@ pub fn gateway_with(specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gate
 fn gateway_in(environment: Environment, specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let flags = Flags { hosts: specs.to_vec(), toolsets: vec!["all".into()], ..Flags::default() };
     let mut config = Config::load(&environment, &flags).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
-    config.state = Some(std::env::temp_dir().join(format!("quaymaster-test-{}-{:08x}", std::process::id(), rand())));
+    config.state =
+        Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("state-{}-{:08x}", std::process::id(), rand())));
     set(&mut config);
     Gateway::new(config, environment).expect("the gateway")
 }

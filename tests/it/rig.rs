@@ -1,6 +1,6 @@
 //! A gateway for a test: any hosts, every toolset, no environment.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use quaymaster::{
     config::{Config, Environment, Flags, limits::Confirm},
@@ -35,10 +35,15 @@ pub(crate) fn gateway(hosts: &[String]) -> Arc<Gateway> {
     gateway_with(hosts, |config| config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never))
 }
 
+/// A state directory of its own, where cargo keeps what tests leave behind.
+pub(crate) fn state() -> PathBuf {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory").keep()
+}
+
 /// A gateway with other settings than the defaults; it keeps its audit and its approvals in a directory of its own.
 pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let mut config = config(hosts);
-    config.state = Some(tempfile::tempdir().expect("a directory").keep());
+    config.state = Some(state());
     set(&mut config);
     Gateway::new(config, environment()).expect("the gateway")
 }
@@ -46,7 +51,7 @@ pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> A
 /// A gateway that asks nobody and runs in a container itself.
 pub(crate) fn gateway_inside(container: &str, hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let mut config = config(hosts);
-    config.state = Some(tempfile::tempdir().expect("a directory").keep());
+    config.state = Some(state());
     config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never);
     set(&mut config);
     Gateway::new(config, Environment { container: Some(container.to_owned()), ..environment() }).expect("the gateway")
