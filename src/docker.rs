@@ -2,6 +2,8 @@
 
 pub mod access;
 mod answer;
+mod breaker;
+mod bulkhead;
 mod connect;
 pub mod guard;
 pub mod hosts;
@@ -35,6 +37,8 @@ use crate::{
 };
 use access::Ceiling;
 use answer::{Reply, collect, document, drop_field, foreign, is_page, refused, withheld};
+pub use breaker::Tripped;
+use bulkhead::Place;
 use guard::Wire;
 pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
 use pool::{Body, Length, empty};
@@ -44,6 +48,9 @@ pub use ssh::known_hosts;
 
 /// How long the headers of a read's answer may take.
 pub const HEADERS: Duration = Duration::from_secs(10);
+
+/// How long a write is seen through whose caller has gone.
+const LONGEST_WRITE: Duration = Duration::from_secs(3600);
 
 /// A handle to one daemon, for one call, with a ceiling.
 ///
@@ -61,8 +68,15 @@ pub struct Docker {
 #[derive(Default)]
 struct CallState {
     created: Mutex<HashSet<String>>,
-    long: Mutex<Option<OwnedSemaphorePermit>>,
+    standing: tokio::sync::Mutex<Standing>,
     sight: sight::Memory,
+}
+
+/// What a call holds of a host until it ends: one place at most, however many requests it sends.
+#[derive(Default)]
+struct Standing {
+    place: Option<Place>,
+    long: Option<OwnedSemaphorePermit>,
 }
 
 impl CallState {
@@ -221,6 +235,8 @@ impl Docker {
         fresh: Duration,
         read: impl Future<Output = Result<Value>>,
     ) -> Result<Memory> {
+        // First the place, then the turn: whoever has the turn must never wait for those who wait for it.
+        self.enter(Length::Short).await?;
         self.host.seldom(name, fresh, read).await
     }
 
@@ -423,19 +439,31 @@ impl Docker {
     /// The single exit: it takes what the guard has let through, and nothing else.
     async fn pass(&self, guarded: Guarded, length: Length, headers: Duration) -> Result<Reply> {
         let Guarded { wire, request } = guarded;
-        if length == Length::Long {
-            self.lease().await?;
-        }
-        let (response, lent) = self.host.exchange(request, wire.writes(), headers).await?;
+        self.enter(length).await?;
+        let (response, lent) = if wire.outlives_its_caller() && !request.headers().contains_key(header::UPGRADE) {
+            let host = self.host.clone();
+            // Boxed, as writes are seldom and large.
+            let write = Box::pin(async move { host.exchange(request, true, headers.min(LONGEST_WRITE)).await });
+            self.host.see_through(write).await?
+        } else {
+            self.host.exchange(request, wire.writes(), headers).await?
+        };
         Ok(Reply { wire, response, lent })
     }
 
-    /// One call holds at most one of the places for long requests, until it ends.
-    async fn lease(&self) -> Result<()> {
-        let held = |state: &CallState| state.long.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if !held(&self.call) {
-            let permit = self.host.room_for_long().await?;
-            *self.call.long.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+    /// One call holds at most one of the host's places, and at most one of those for long requests, until it ends.
+    async fn enter(&self, length: Length) -> Result<()> {
+        let mut standing = self.call.standing.lock().await;
+        if length == Length::Long && standing.long.is_none() {
+            standing.long = self.host.spare_room_for_long();
+            if standing.long.is_none() {
+                // Never wait for the one while holding the other: long calls must leave a place to short ones.
+                standing.place = None;
+                standing.long = Some(self.host.room_for_long().await?);
+            }
+        }
+        if standing.place.is_none() {
+            standing.place = Some(self.host.place().await?);
         }
         Ok(())
     }

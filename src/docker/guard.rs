@@ -53,6 +53,28 @@ impl Wire {
     pub const fn writes(&self) -> bool {
         matches!(self.class, Class::Mutate | Class::Destroy)
     }
+
+    /// Whether it must not be cut off once it was sent: early engines 23.0 and 24.0 kill a container whose stop
+    /// loses its client. What moves data ends with its connection, as people expect of it.
+    #[must_use]
+    pub fn outlives_its_caller(&self) -> bool {
+        let moves_data = matches!(
+            self.route.template,
+            "/images/create"
+                | "/images/load"
+                | "/images/{name}/push"
+                | "/build"
+                | "/build/prune"
+                | "/containers/{id}/archive"
+                | "/plugins/pull"
+                | "/plugins/create"
+                | "/plugins/{name}/upgrade"
+                | "/plugins/{name}/push"
+                | "/session"
+                | "/grpc"
+        );
+        self.writes() && !moves_data
+    }
 }
 
 /// Why a request does not leave.

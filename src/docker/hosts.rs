@@ -13,12 +13,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
 
 use super::{
-    Docker,
+    Docker, HEADERS,
     access::Ceiling,
+    breaker::{Breaker, Tripped},
+    bulkhead::{Bulkhead, Place},
     connect::Dialer,
-    pool::{Body, Connection, HOST, Lent, Pool, empty, late},
+    pool::{Body, Connection, HOST, Lent, Pool, Proof, empty, late},
     reference::Reference,
 };
 use crate::{
@@ -78,6 +81,8 @@ pub struct Health {
     pub latency: Option<Duration>,
     /// Why it did not answer the last time, and since when it has not.
     pub failure: Option<(Error, SystemTime)>,
+    /// Whether calls fail at once, because it was out of reach.
+    pub tripped: Option<Tripped>,
 }
 
 /// One configured host: its settings, its connections, its engine.
@@ -86,6 +91,10 @@ pub struct Host {
     environment: Arc<Environment>,
     reveal: Reveal,
     pool: Arc<Pool>,
+    bulkhead: Bulkhead,
+    breaker: Breaker,
+    /// Writes that were sent: they go on although their caller has gone.
+    sent: TaskTracker,
     engine: Mutex<Option<Engine>>,
     health: Mutex<Health>,
     reconnected: Mutex<Option<Instant>>,
@@ -115,13 +124,16 @@ impl Memory {
 }
 
 impl Host {
-    fn new(config: HostConfig, environment: &Arc<Environment>, registries: Arc<[String]>) -> Self {
+    fn new(config: HostConfig, environment: &Arc<Environment>, registries: Arc<[String]>, sent: TaskTracker) -> Self {
         let pool = Pool::new(Dialer::new(&config, environment));
         Self {
             reveal: Reveal::new(&config.limits.reveal),
             config,
             environment: environment.clone(),
             pool,
+            bulkhead: Bulkhead::new(),
+            breaker: Breaker::default(),
+            sent,
             engine: Mutex::default(),
             health: Mutex::default(),
             reconnected: Mutex::default(),
@@ -134,7 +146,7 @@ impl Host {
 
     /// The same host as if nobody had met it yet, with connections of its own.
     pub(super) fn anew(&self) -> Self {
-        Self::new(self.config.clone(), &self.environment, self.registries.clone())
+        Self::new(self.config.clone(), &self.environment, self.registries.clone(), self.sent.clone())
     }
 
     /// Its settings.
@@ -173,7 +185,12 @@ impl Host {
     /// What is known about it without asking.
     #[must_use]
     pub fn health(&self) -> Health {
-        lock(&self.health).clone()
+        Health { tripped: self.breaker.tripped(), ..lock(&self.health).clone() }
+    }
+
+    /// Lets the next request try the host, also while calls to it fail at once.
+    pub fn hurry(&self) {
+        self.breaker.hurry();
     }
 
     /// What was last read under a name by [`Docker::seldom`], however long ago.
@@ -229,28 +246,65 @@ impl Host {
         }
         self.pool.renew().await;
         *lock(&self.engine) = None;
+        self.hurry();
         self.reading().engine().await
     }
 
+    /// Takes one of the places of calls in flight.
+    ///
+    /// # Errors
+    /// `busy` when too many wait already.
+    pub(super) async fn place(&self) -> Result<Place> {
+        self.bulkhead.enter().await
+    }
+
+    /// Room for a long request, if there is some now.
+    pub(super) fn spare_room_for_long(&self) -> Option<OwnedSemaphorePermit> {
+        self.pool.spare_room_for_long()
+    }
+
+    /// Waits for room for a long request.
+    ///
+    /// # Errors
+    /// `busy` when too many wait already.
     pub(super) async fn room_for_long(&self) -> Result<OwnedSemaphorePermit> {
-        self.pool.room_for_long().await
+        self.bulkhead.queued(self.pool.room_for_long()).await
+    }
+
+    /// Lets a write go on by itself, so that nobody who stops waiting for it cuts it off.
+    pub(super) async fn see_through<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.sent.spawn(write).await.unwrap_or_else(|_| Err(Error::internal("a write ended in a defect")))
     }
 
     /// Sends a request that the guard has admitted, with the API version in front.
+    ///
+    /// # Errors
+    /// `unreachable` at once while the breaker is open; those of connecting; `timeout` without headers in time.
     pub(super) async fn exchange(
         &self,
         request: Request<Body>,
         write: bool,
         headers: Duration,
     ) -> Result<(Response<Incoming>, Lent)> {
-        let answer = self.exchange_once(request, write, headers).await;
+        let attempt = self.breaker.admit()?;
+        let answer = self.exchange_once(request, write, attempt.is_probe(), headers).await;
         match &answer {
             Ok(_) => {
+                attempt.succeeded();
                 let mut health = lock(&self.health);
                 health.seen = Some(SystemTime::now());
                 health.failure = None;
             }
-            Err(error) => self.note(error),
+            Err(error) => {
+                let is_late = error.kind() == Kind::Timeout && headers <= HEADERS;
+                if is_late || error.kind() == Kind::Unreachable {
+                    attempt.failed(error);
+                }
+                self.note(error);
+            }
         }
         answer
     }
@@ -259,9 +313,10 @@ impl Host {
         &self,
         request: Request<Body>,
         write: bool,
+        probe: bool,
         headers: Duration,
     ) -> Result<(Response<Incoming>, Lent)> {
-        let mut connection = self.ready(write).await?;
+        let mut connection = self.ready(write || probe).await?;
         let (parts, body) = request.into_parts();
         // A rested connection may have been closed by the daemon just now. A read may then be sent
         // once more; a write was proved before and is never sent twice.
@@ -277,15 +332,21 @@ impl Host {
         }
     }
 
-    /// A connection; with `proved` one that has just answered, or is new.
+    /// A connection; with `proved` one that has just answered.
     async fn ready(&self, proved: bool) -> Result<Connection> {
         loop {
             let mut connection = self.pool.connection().await?;
             if connection.first || self.engine().is_none() {
                 let meeting = tokio::time::timeout_at(connection.deadline, self.meet(&mut connection)).await;
                 meeting.unwrap_or_else(|_| Err(late("it did not answer a ping within 5 s")))?;
-            } else if proved && connection.rested && !self.pool.prove(&mut connection).await {
-                continue;
+            } else if proved {
+                match self.pool.prove(&mut connection).await {
+                    Proof::Alive => {}
+                    // The daemon closed what rested: the next may be alive, and a new one tells for sure.
+                    Proof::Closed if connection.rested => continue,
+                    Proof::Closed => return Err(late("it closed a new connection")),
+                    Proof::Silent => return Err(late("it did not answer a ping within 5 s")),
+                }
             }
             return Ok(connection);
         }
@@ -370,6 +431,7 @@ pub struct Fleet {
     configs: Vec<HostConfig>,
     environment: Arc<Environment>,
     registries: Arc<[String]>,
+    sent: TaskTracker,
     /// Made on first use: a thousand configured hosts cost a thousand small structs, not a thousand pools.
     hosts: DashMap<String, Arc<Host>>,
 }
@@ -379,7 +441,7 @@ impl Fleet {
     #[must_use]
     pub fn new(config: &Config, environment: Arc<Environment>) -> Self {
         let registries = config.registries.iter().map(|registry| registry.to_ascii_lowercase()).collect();
-        Self { configs: config.hosts.clone(), environment, registries, hosts: DashMap::new() }
+        Self { configs: config.hosts.clone(), environment, registries, sent: TaskTracker::new(), hosts: DashMap::new() }
     }
 
     /// The settings of every host, in the configured order; the first is the default for reads.
@@ -455,10 +517,19 @@ impl Fleet {
         self.configs.iter().map(|config| self.open(config)).collect()
     }
 
+    /// Waits for the writes that were sent and whose callers have gone.
+    pub async fn settle(&self) {
+        self.sent.close();
+        self.sent.wait().await;
+    }
+
     fn open(&self, config: &HostConfig) -> Arc<Host> {
         self.hosts
             .entry(config.name.clone())
-            .or_insert_with(|| Arc::new(Host::new(config.clone(), &self.environment, self.registries.clone())))
+            .or_insert_with(|| {
+                let (registries, sent) = (self.registries.clone(), self.sent.clone());
+                Arc::new(Host::new(config.clone(), &self.environment, registries, sent))
+            })
             .clone()
     }
 

@@ -15,7 +15,10 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::connect::{ASK_CHECK, DialError, Dialer, Slot, broken};
+use super::{
+    bulkhead::PLACES,
+    connect::{ASK_CHECK, DialError, Dialer, Slot, broken},
+};
 use crate::error::{Error, Result};
 
 /// Connecting, including an answered `/_ping`.
@@ -49,7 +52,7 @@ pub(crate) struct Pool {
     returned: Notify,
     /// One permit for every stream that the far side is believed to grant.
     slots: Arc<Semaphore>,
-    /// One fewer, so that long requests never take the last.
+    /// Fewer, so that long requests never take the last stream, nor the last place of a call.
     long: Arc<Semaphore>,
     refused: Mutex<Vec<Refused>>,
     live: Arc<AtomicUsize>,
@@ -87,6 +90,17 @@ pub(crate) struct Connection {
     pub(crate) rested: bool,
 }
 
+/// What a ping on a connection showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The daemon answered.
+    Alive,
+    /// The connection is closed.
+    Closed,
+    /// Nothing came in time.
+    Silent,
+}
+
 /// Counts a connection until its task ends.
 struct Live(Arc<AtomicUsize>);
 
@@ -104,7 +118,7 @@ impl Pool {
             idle: Mutex::default(),
             returned: Notify::new(),
             slots: Arc::new(Semaphore::new(streams)),
-            long: Arc::new(Semaphore::new(streams.saturating_sub(1).max(1))),
+            long: Arc::new(Semaphore::new(streams.min(PLACES).saturating_sub(1).max(1))),
             refused: Mutex::default(),
             live: Arc::default(),
             dialled: AtomicUsize::new(0),
@@ -117,6 +131,11 @@ impl Pool {
     /// Waits for room for a long request; the permit is held until it ends.
     pub(crate) async fn room_for_long(&self) -> Result<OwnedSemaphorePermit> {
         self.long.clone().acquire_owned().await.map_err(|_| closed())
+    }
+
+    /// Room for a long request, if there is some now.
+    pub(crate) fn spare_room_for_long(&self) -> Option<OwnedSemaphorePermit> {
+        self.long.clone().try_acquire_owned().ok()
     }
 
     /// A ready connection: a rested one, the next that another caller gives back, or a new one.
@@ -198,18 +217,22 @@ impl Pool {
         connection.sender.ready().await.map_err(|error| failure(&error, "after an answer"))
     }
 
-    /// Proves that a rested connection still reaches the daemon, so that a write meets no dead one.
-    pub(crate) async fn prove(&self, connection: &mut Connection) -> bool {
+    /// Proves that a connection reaches the daemon, so that a write meets no dead one.
+    pub(crate) async fn prove(&self, connection: &mut Connection) -> Proof {
         let Ok(ping) = Request::builder().method(Method::HEAD).uri("/_ping").header(header::HOST, HOST).body(empty())
         else {
-            return false;
+            return Proof::Closed;
         };
         let proof = async {
             let response = connection.sender.send_request(ping).await.ok()?;
             response.into_body().collect().await.ok()?;
             connection.sender.ready().await.ok()
         };
-        matches!(tokio::time::timeout(CONNECT, proof).await, Ok(Some(())))
+        match tokio::time::timeout(CONNECT, proof).await {
+            Ok(Some(())) => Proof::Alive,
+            Ok(None) => Proof::Closed,
+            Err(_) => Proof::Silent,
+        }
     }
 
     /// Makes new calls dial anew; what is in flight keeps its connection.
