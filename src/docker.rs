@@ -114,7 +114,7 @@ impl Target {
         if filters.0.is_empty() { self } else { self.query("filters", Value::Object(filters.0.clone()).to_string()) }
     }
 
-    /// Gives the daemon longer than ten seconds to begin its answer.
+    /// Gives the daemon another time than ten seconds to begin its answer.
     #[must_use]
     pub fn patient(mut self, headers: Duration) -> Self {
         self.headers = headers;
@@ -205,12 +205,12 @@ impl Docker {
         Ok(())
     }
 
-    /// Reads `/info`, and remembers the engine's identity.
+    /// Reads `/info`, whose answer begins within `headers`, and remembers the engine's identity.
     ///
     /// # Errors
     /// As [`Docker::json`].
-    pub async fn info(&self) -> Result<Value> {
-        let info = self.json(Target::new("/info")).await?;
+    pub async fn info(&self, headers: Duration) -> Result<Value> {
+        let info = self.json(Target::new("/info").patient(headers)).await?;
         if let Some(id) = info.get("ID").and_then(Value::as_str) {
             self.host.identify(id);
         }

@@ -6,11 +6,14 @@ pub mod caller;
 pub mod catalogue;
 pub mod confirm;
 mod explain;
+mod jobs;
+mod joins;
 pub mod policy;
 pub mod probes;
 mod record;
 mod target;
 mod tools;
+mod work;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -35,9 +38,12 @@ use caller::Caller;
 use catalogue::{Catalogue, Entry, Run};
 use confirm::{Approvals, Form, Identity, Pause, Question, Voice};
 pub use explain::Explained;
+use jobs::{Job, Jobs};
+use joins::{Joins, Key};
 use policy::{Decision, Facts};
 use probes::Probes;
 use record::Record;
+use work::{Reports, Stopped, Work};
 
 /// How long a read may take as a whole.
 const READ: Duration = Duration::from_secs(30);
@@ -45,6 +51,9 @@ const READ: Duration = Duration::from_secs(30);
 const READ_OF_FLEET: Duration = Duration::from_secs(10);
 /// How long a write may take that says nothing else.
 const WRITE: Duration = Duration::from_secs(60);
+/// How long a request waits for its call; then it is answered with the job that the call has become. The first
+/// clients give up after 60 s.
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Everything between a client and the daemons.
 pub struct Gateway {
@@ -55,6 +64,8 @@ pub struct Gateway {
     audit: Audit,
     probes: Probes,
     secrets: Arc<Secrets>,
+    jobs: Jobs,
+    joins: Joins,
     account: Option<String>,
     own_container: Option<String>,
     running: TaskTracker,
@@ -74,6 +85,9 @@ pub struct Request {
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
     /// Cancelled when the caller takes the call back.
     pub cancelled: CancellationToken,
+    /// How long it waits for the call before it is answered with the job that the call has become; `None` waits
+    /// for the call itself, however long that takes.
+    pub patience: Option<Duration>,
 }
 
 impl Request {
@@ -87,12 +101,13 @@ impl Request {
             voice: Voice::Silent,
             progress: Arc::new(|_| {}),
             cancelled: CancellationToken::new(),
+            patience: Some(PATIENCE),
         }
     }
 }
 
 /// Why a call has no answer of its tool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Failure {
     /// There is no such tool: a protocol error, not the tool's.
     UnknownTool(Error),
@@ -150,6 +165,8 @@ impl Gateway {
             audit,
             probes,
             secrets,
+            jobs: Jobs::default(),
+            joins: Joins::default(),
             account,
             own_container,
             running,
@@ -219,45 +236,69 @@ impl Gateway {
         request: Request,
         record: Arc<Record>,
     ) -> Result<Answer, Failure> {
-        let Request { arguments, caller, voice, progress, cancelled, .. } = request;
-        let call = Call::new(progress, self.labels(entry.card.name), self.secrets.clone());
-        let (gateway, running, noted) = (self.clone(), entry.clone(), record.clone());
-        let mut task = self.running.spawn(async move {
-            // A defect must have its line, also where nobody waits for the call any more.
-            let outcome = AssertUnwindSafe(gateway.run(&running, arguments, &caller, &voice, call, &noted));
-            let outcome = outcome.catch_unwind().await.unwrap_or_else(|_| Err(panicked(&running).into()));
-            noted.end(&gateway.audit, outcome.as_ref()).await;
-            outcome
+        let Request { arguments, caller, voice, progress, cancelled, patience, .. } = request;
+        let reports = Reports::new(progress);
+        let call = Call::new(reports.sink(), self.labels(entry.card.name), self.secrets.clone());
+        let (gateway, running, noted, principal) =
+            (self.clone(), entry.clone(), record.clone(), caller.principal.clone());
+        let work = Work::start(entry.card.name, principal, entry.card.stoppable, record, reports, |ending| {
+            let task = self.running.spawn(async move {
+                // A defect must have its line, also where nobody waits for the call any more.
+                let outcome = AssertUnwindSafe(gateway.run(&running, arguments, &caller, &voice, call, &noted));
+                let outcome = outcome.catch_unwind().await.unwrap_or_else(|_| Err(panicked(&running).into()));
+                noted.end(&gateway.audit, outcome.as_ref()).await;
+                ending.with(outcome);
+            });
+            task.abort_handle()
         });
-        let ended = tokio::select! {
-            ended = &mut task => ended,
-            () = cancelled.cancelled() => {
-                // What has not begun must not begin any more; what may change an engine is never cut off once
-                // it may have been sent.
-                let stopped = record.stops();
-                if !entry.card.stoppable && !stopped {
-                    return Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
-                        .hint("look at the object before you repeat it")
-                        .into());
-                }
-                task.abort();
-                let failure = Error::cancelled("the call was taken back and has been stopped").into();
-                record.end(&self.audit, Err(&failure)).await;
-                return Err(failure);
-            }
-        };
-        if let Ok(outcome) = ended {
-            return outcome;
+        if entry.card.job
+            && let Err(error) = self.jobs.keep(&work)
+        {
+            work.stop(&self.audit).await;
+            return Err(error.into());
         }
-        let failure = panicked(&entry).into();
-        record.end(&self.audit, Err(&failure)).await;
-        Err(failure)
+        tokio::select! {
+            biased;
+            outcome = work.end() => outcome,
+            () = cancelled.cancelled() => self.take_back(&work).await,
+            job = self.outlives(&work, patience) => Ok(job.answer(entry.card.output.is_some())),
+        }
     }
 
-    /// Waits for what was sent and must not be cut off, but not longer than `limit`, and until it is written down.
+    /// Stops a call whose caller wants it no more; what cannot be stopped goes on as a job.
+    async fn take_back(&self, work: &Arc<Work>) -> Result<Answer, Failure> {
+        work.leave();
+        match work.stop(&self.audit).await {
+            Stopped::Cut => Err(work::taken_back()),
+            Stopped::GoesOn => {
+                let job = self.jobs.keep(work).map(|job| format!(", or for the end of {}", job.id)).unwrap_or_default();
+                Err(Error::cancelled("the call was taken back; what was sent goes on at the daemon")
+                    .hint(format!("look at the object{job} before you repeat it"))
+                    .into())
+            }
+        }
+    }
+
+    /// Ends when the call has taken so long that its request is answered with a job.
+    async fn outlives(&self, work: &Arc<Work>, patience: Option<Duration>) -> Arc<Job> {
+        if let Some(patience) = patience {
+            tokio::time::sleep(work.record.left_of(patience)).await;
+            if let Ok(job) = self.jobs.keep(work) {
+                work.leave();
+                return job;
+            }
+        }
+        // There is no room for another job: the request waits for its call.
+        std::future::pending().await
+    }
+
+    /// Ends what can be ended, and waits for the rest - what was sent and must not be cut off - but not longer than
+    /// `limit`, and until it is written down.
     pub async fn settle(&self, limit: Duration) {
         self.running.close();
-        if tokio::time::timeout(limit, self.running.wait()).await.is_err() {
+        self.jobs.stop(&self.audit).await;
+        let rest = async { tokio::join!(self.running.wait(), self.fleet.settle()) };
+        if tokio::time::timeout(limit, rest).await.is_err() {
             tracing::warn!("{} calls had not ended when the gateway did", self.running.len());
         }
         self.audit.flush().await;
@@ -306,9 +347,16 @@ impl Gateway {
                     }
                 }
                 let docker = self.permit(&decided, approved, record).await?;
-                let Decided { plan, verdict, .. } = decided;
-                let answer = within(left, tool.call(&docker, plan, &call)).await.map_err(|error| error.on(name))?;
+                let Decided { plan, verdict, arguments, .. } = decided;
+                let answer = if entry.card.job {
+                    let key = Key::new(&caller.principal, entry.card.name, name, &arguments);
+                    let work = |call| async move { tool.call(&docker, plan, &call).await };
+                    within(left, self.joins.join(key, &call, work)).await
+                } else {
+                    within(left, tool.call(&docker, plan, &call)).await
+                };
                 Ok(answer
+                    .map_err(|error| error.on(name))?
                     .noting(verdict.findings.iter().filter(|finding| finding.is_noted()).map(|finding| &finding.value)))
             }
             Run::Fleet(parse) => {
@@ -328,11 +376,13 @@ impl Gateway {
             Run::Own(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
                 record.arguments(&tool.arguments());
+                let access = entry.card.access;
                 for host in &hosts {
-                    admit(entry, host, Effect::Read, Permissions::READ, Some(record))?;
+                    admit(entry, host, access.mildest, access.always, Some(record))?;
                 }
-                record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
-                Ok(within(READ, tool.call(self, hosts, caller)).await?)
+                record.allowed(&self.audit, access.effect, access.always, None).await?;
+                let limit = tool.deadline().unwrap_or(READ);
+                Ok(within(limit, tool.call(self, hosts, caller, &call)).await?)
             }
         }
     }
@@ -402,7 +452,8 @@ impl Gateway {
                     arguments: arguments.clone(),
                     objects: plan.objects.iter().map(Identity::of).collect(),
                 };
-                match self.approvals.settle(&question, voice).await {
+                let voice = voice.for_at_most(record.left_of(PATIENCE));
+                match self.approvals.settle(&question, &voice).await {
                     Ok(()) => Ok(Some(format!("approved: {rules}"))),
                     Err(pause) => {
                         record.refused(&self.audit, plan.effect, plan.permissions, "ask", &rules).await;
@@ -504,7 +555,17 @@ mod tests {
             Json::new()
         }
 
-        fn call<'a>(self: Box<Self>, _: &'a Gateway, _: Vec<Arc<Host>>, _: &'a Caller) -> Pending<'a, Result<Answer>> {
+        fn deadline(&self) -> Option<Duration> {
+            None
+        }
+
+        fn call<'a>(
+            self: Box<Self>,
+            _: &'a Gateway,
+            _: Vec<Arc<Host>>,
+            _: &'a Caller,
+            _: &'a Call,
+        ) -> Pending<'a, Result<Answer>> {
             Box::pin(async { panic!("a defect") })
         }
     }

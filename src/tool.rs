@@ -26,6 +26,8 @@ use crate::{
 
 /// A JSON object: arguments, schemas, structured answers.
 pub type Json = Map<String, Value>;
+/// How long a job may take as a whole.
+pub const LONGEST_JOB: Duration = Duration::from_secs(2 * 3600);
 /// A boxed future, for what has to be erased.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -57,6 +59,12 @@ impl Call {
         secrets: Arc<Secrets>,
     ) -> Self {
         Self { progress, labels, secrets }
+    }
+
+    /// The same call, reporting to somebody else.
+    #[must_use]
+    pub fn reporting_to(&self, progress: Arc<dyn Fn(Progress) + Send + Sync>) -> Self {
+        Self { progress, ..self.clone() }
     }
 
     /// The secrets that arguments may name.
@@ -94,6 +102,8 @@ pub trait Tool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     const STOPPABLE: bool = false;
     /// Whether a call of it can reach beyond the hosts, such as to a registry.
     const OPEN_WORLD: bool = false;
+    /// Whether every call of it is a job from its beginning, and identical ones are one piece of work.
+    const JOB: bool = false;
     /// What it answers.
     type Output: Output;
 
@@ -330,6 +340,8 @@ pub struct Card {
     pub stoppable: bool,
     /// Whether a call of it can reach beyond the hosts.
     pub open_world: bool,
+    /// Whether every call of it is a job from its beginning, and identical ones are one piece of work.
+    pub job: bool,
     /// How it takes `host`.
     pub host: HostArgument,
     /// The input schema without `host`.
@@ -345,7 +357,18 @@ impl Card {
         let (about, input) = schema::input::<I>();
         let title = title(name);
         let stoppable = access.effect == Effect::Read;
-        Self { name, title, about, access, core, stoppable, open_world: false, host, input, output: O::schema() }
+        let (open_world, job, output) = (false, false, O::schema());
+        Self { name, title, about, access, core, stoppable, open_world, job, host, input, output }
+    }
+}
+
+impl Card {
+    /// Any call can be answered with the job that it has become: its id is among the fields.
+    fn may_become_job(&mut self) {
+        let properties = self.output.as_mut().and_then(|schema| schema.get_mut("properties")?.as_object_mut());
+        if let Some(properties) = properties {
+            properties.insert("job".into(), serde_json::json!({"type": "string"}));
+        }
     }
 }
 
@@ -388,6 +411,8 @@ pub fn def<T: Tool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, HostArgument::One);
     card.stoppable |= T::STOPPABLE;
     card.open_world = T::OPEN_WORLD;
+    card.job = T::JOB;
+    card.may_become_job();
     Def { card, parse: Parse::One(|arguments, schema| Ok(Box::new(schema::parse::<T>(arguments, schema)?))) }
 }
 
@@ -397,6 +422,7 @@ pub fn fleet<T: FleetTool>() -> Def {
     let host = HostArgument::Fleet { whole: T::WHOLE_FLEET };
     let mut card = Card::of::<T, T::Output>(T::NAME, Access::READ, T::CORE, host);
     card.open_world = T::OPEN_WORLD;
+    card.may_become_job();
     Def {
         card,
         parse: Parse::Fleet(|arguments, schema| {

@@ -60,6 +60,8 @@ impl Call {
                 Arc::new(move |progress| line.show(&progress))
             },
             cancelled: cancelled.clone(),
+            // A job would end with this process.
+            patience: None,
         };
         let answer = gateway.call(request).await;
         line.clear();

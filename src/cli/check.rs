@@ -124,7 +124,7 @@ fn as_map<S: Serializer>(limits: &[(&'static str, String)], serializer: S) -> Re
 /// Connects, asks who answers, and reads one document as every tool does.
 async fn prove(host: &Arc<Host>) -> Finding {
     let late = |_| Err(Error::timeout("the daemon answers a ping, but did not tell its state within 5 s"));
-    let answer = tokio::time::timeout(PATIENCE, host.reading().info()).await.unwrap_or_else(late);
+    let answer = tokio::time::timeout(PATIENCE, host.reading().info(PATIENCE)).await.unwrap_or_else(late);
     let config = host.config();
     let engine = host.engine().filter(|_| answer.is_ok());
     let Health { latency, .. } = host.health();

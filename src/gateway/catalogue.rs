@@ -1,6 +1,6 @@
 //! Every tool there is, which of them exist for this configuration, and which are listed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use globset::{Glob, GlobMatcher};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
     config::{Config, HostConfig},
     docker::{Host, names::quote},
     error::{Error, Result, nearest},
-    tool::{Answer, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending},
+    tool::{Answer, Call, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending},
     tools::TOOLSETS,
 };
 
@@ -47,12 +47,15 @@ pub enum Run {
 pub trait OwnCall: Send + Sync {
     /// The parsed arguments, defaults included.
     fn arguments(&self) -> Json;
+    /// How long it may take; `None` is the default of a read.
+    fn deadline(&self) -> Option<Duration>;
     /// Runs it for somebody; `hosts` is empty for a tool without `host`.
     fn call<'a>(
         self: Box<Self>,
         gateway: &'a Gateway,
         hosts: Vec<Arc<Host>>,
         caller: &'a Caller,
+        call: &'a Call,
     ) -> Pending<'a, Result<Answer>>;
 }
 

@@ -62,6 +62,20 @@ pub enum Voice {
     Returned(Option<Returned>),
 }
 
+impl Voice {
+    /// The same voice, which falls silent after a while: whoever is asked while a call waits is not asked for
+    /// longer than the call may wait.
+    #[must_use]
+    pub fn for_at_most(&self, patience: Duration) -> Self {
+        let Self::Live(ask) = self else { return self.clone() };
+        let ask = ask.clone();
+        Self::Live(Arc::new(move |form| {
+            let answer = ask(form);
+            Box::pin(async move { tokio::time::timeout(patience, answer).await.unwrap_or(Reply::Unheard) })
+        }))
+    }
+}
+
 /// The reply to a question that was an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Returned {

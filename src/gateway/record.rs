@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -71,6 +71,16 @@ impl Record {
     /// Takes the call back; `false` when a change may have been sent already.
     pub(super) fn stops(&self) -> bool {
         self.stage.compare_exchange(BEFORE, STOPPED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// What is left of a time that began when the call was received.
+    pub(super) fn left_of(&self, time: Duration) -> Duration {
+        time.saturating_sub(self.started.elapsed())
+    }
+
+    /// The names of the hosts that it is for.
+    pub(super) fn named_hosts(&self) -> Vec<String> {
+        self.state().opening.hosts.clone()
     }
 
     /// Notes which hosts it is for.

@@ -20,7 +20,7 @@ use super::asking;
 use crate::{
     config::Config,
     error::{Error, Result},
-    gateway::{Failure, Gateway, Request, caller::Caller, catalogue::Entry},
+    gateway::{Failure, Gateway, PATIENCE, Request, caller::Caller, catalogue::Entry},
     tool::{Effect, Progress},
 };
 
@@ -58,6 +58,7 @@ pub(super) async fn call(
         voice,
         progress: progress(context),
         cancelled,
+        patience: Some(PATIENCE),
     };
     match gateway.call(request).await {
         Ok(answer) => {

@@ -86,6 +86,7 @@ type Script = Arc<dyn Fn(&Heard) -> Act + Send + Sync>;
 pub(crate) struct Daemon {
     directory: Arc<TempDir>,
     heard: Arc<Mutex<Vec<Heard>>>,
+    given_up: Arc<AtomicUsize>,
     listening: JoinHandle<()>,
 }
 
@@ -114,22 +115,24 @@ impl Daemon {
         let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
         let log = heard.clone();
+        let given_up = Arc::<AtomicUsize>::default();
+        let closed = given_up.clone();
         let listening = tokio::spawn(async move {
             let connections = AtomicUsize::new(0);
             // Dropped with this task, and every connection with it.
             let mut serving = JoinSet::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (script, log, greeting) = (script.clone(), log.clone(), greeting.clone());
+                let (script, log, greeting, closed) = (script.clone(), log.clone(), greeting.clone(), closed.clone());
                 let connection = connections.fetch_add(1, Ordering::Relaxed);
                 serving.spawn(async move {
                     match greeting {
                         Some(act) => drop(perform(&mut stream, act).await),
-                        None => serve(stream, connection, &script, &log).await,
+                        None => serve(stream, connection, &script, &log, &closed).await,
                     }
                 });
             }
         });
-        Self { directory, heard, listening }
+        Self { directory, heard, given_up, listening }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -146,6 +149,11 @@ impl Daemon {
         self.heard.lock().unwrap().clone()
     }
 
+    /// How many connections were closed by the other side while they were met with silence.
+    pub(crate) fn given_up(&self) -> usize {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
     /// What it has heard that was not only to get to know it.
     pub(crate) fn asked(&self) -> Vec<Heard> {
         self.heard().into_iter().filter(|heard| !["/_ping", "/version"].contains(&heard.target.as_str())).collect()
@@ -158,12 +166,21 @@ impl Drop for Daemon {
     }
 }
 
-async fn serve(mut stream: UnixStream, connection: usize, script: &Script, log: &Mutex<Vec<Heard>>) {
+async fn serve(
+    mut stream: UnixStream,
+    connection: usize,
+    script: &Script,
+    log: &Mutex<Vec<Heard>>,
+    given_up: &AtomicUsize,
+) {
     let mut input = Vec::new();
     for number in 0.. {
         let Some(heard) = request(&mut stream, &mut input, connection, number).await else { return };
         log.lock().unwrap().push(heard.clone());
-        if !perform(&mut stream, script(&heard)).await {
+        let act = script(&heard);
+        let is_silent = matches!(act, Act::Silence);
+        if !perform(&mut stream, act).await {
+            given_up.fetch_add(usize::from(is_silent), Ordering::SeqCst);
             return;
         }
     }

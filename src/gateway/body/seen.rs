@@ -16,7 +16,7 @@ use crate::{
         Endpoint,
         limits::{Bodies, Rule, Verdict},
     },
-    docker::Docker,
+    docker::{Docker, HEADERS},
     error::{Kind, Result},
     tool::{Body, BodyKind, Object, ObjectKind, Plan},
 };
@@ -151,7 +151,7 @@ pub(super) async fn look(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Resu
         };
         Ok((volumes, users))
     };
-    let engine = async { if needs_engine { reading.info().await.map(Some) } else { Ok(None) } };
+    let engine = async { if needs_engine { reading.info(HEADERS).await.map(Some) } else { Ok(None) } };
     let ((volumes, users), engine): (_, Option<Value>) = tokio::try_join!(volumes, engine)?;
     let root = engine.as_ref().map(|engine| text(engine, "DockerRootDir").to_owned());
     seen.own.root = root.filter(|root| root.starts_with('/'));

@@ -15,7 +15,7 @@ use crate::{
         audit::{Wanted, known_outcome},
         caller::Caller,
     },
-    tool::{Summary, text::count},
+    tool::{Call, Summary, text::count},
     tools::{time::moment, view::clipped},
 };
 
@@ -82,7 +82,7 @@ impl OwnTool for ReadAuditLog {
     const NAME: &'static str = "read_audit_log";
     type Output = Calls;
 
-    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, caller: &Caller) -> Result<Calls> {
+    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, caller: &Caller, _: &Call) -> Result<Calls> {
         let since = self.since.as_deref().map(|text| moment("since", text, Timestamp::now())).transpose()?;
         known_outcome(self.outcome.as_deref())?;
         let limit = self.limit.unwrap_or(30);

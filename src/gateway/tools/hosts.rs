@@ -12,9 +12,11 @@ use crate::{
     docker::{Host, probe::Enforcement, twins},
     error::{Error, Result},
     gateway::caller::Caller,
-    tool::{HostArgument, Permissions, Summary, text::count},
+    tool::{Call, HostArgument, Permissions, Summary, text::count},
 };
 
+/// When the answer to a probe has to have begun.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How long a probe may take: a little beyond the 5 s of connecting, whose failure is to be remembered.
 const PROBE: Duration = Duration::from_millis(5_200);
 
@@ -79,6 +81,9 @@ struct HostRow {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
+    /// Calls fail at once until the host is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tried_again_in_s: Option<u64>,
     enforcement: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     enforcement_checked: Option<String>,
@@ -97,7 +102,7 @@ impl OwnTool for ListHosts {
     const CORE: bool = true;
     type Output = Hosts;
 
-    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, _: &Caller) -> Result<Hosts> {
+    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, _: &Caller, _: &Call) -> Result<Hosts> {
         let fleet = gateway.fleet();
         let mut hosts = match &self.tag {
             Some(tag) => fleet.scope(&format!("tag:{}", tag.trim_start_matches("tag:")))?,
@@ -106,7 +111,9 @@ impl OwnTool for ListHosts {
         if self.probe {
             stream::iter(&hosts)
                 .for_each_concurrent(64, |host| async move {
-                    tokio::time::timeout(PROBE, host.reading().info()).await.ok();
+                    // Whoever asks for it wants to know now.
+                    host.hurry();
+                    tokio::time::timeout(PROBE, host.reading().info(ANSWER)).await.ok();
                 })
                 .await;
         }
@@ -139,6 +146,7 @@ impl OwnTool for ListHosts {
                 seen: health.seen.map(rfc3339),
                 error: health.failure.as_ref().map(|(error, _)| error.to_string()),
                 since: health.failure.map(|(_, since)| rfc3339(since)),
+                tried_again_in_s: health.tripped.map(|tripped| tripped.again.as_secs()),
                 enforcement: probed.map_or(assumed, |(enforcement, _)| enforcement).as_str().to_owned(),
                 enforcement_checked: probed.map(|(_, checked)| checked.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
             }
@@ -180,7 +188,7 @@ impl OwnTool for ReconnectHost {
     const HOST: HostArgument = HostArgument::One;
     type Output = Reconnected;
 
-    async fn call(self, _: &Gateway, hosts: Vec<Arc<Host>>, _: &Caller) -> Result<Reconnected> {
+    async fn call(self, _: &Gateway, hosts: Vec<Arc<Host>>, _: &Caller, _: &Call) -> Result<Reconnected> {
         let host = hosts.first().ok_or_else(|| Error::internal("a call has no host"))?;
         let name = host.config().name.clone();
         let engine = host.reconnect().await.map_err(|error| error.on(&name))?;

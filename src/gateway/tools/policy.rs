@@ -10,7 +10,7 @@ use crate::{
     docker::Host,
     error::Result,
     gateway::{Explained, caller::Caller, policy::Decision},
-    tool::{Json, Summary},
+    tool::{Call, Json, Summary},
 };
 
 /// Tells what the policy says of a call, with the rule behind it, without making the call.
@@ -68,7 +68,7 @@ impl OwnTool for ExplainPolicy {
     const NAME: &'static str = "explain_policy";
     type Output = Explanation;
 
-    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, _: &Caller) -> Result<Explanation> {
+    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, _: &Caller, _: &Call) -> Result<Explanation> {
         let Explained { tool, host, effect, permissions, objects, decision, notes } =
             gateway.explain(&self.tool, self.arguments).await?;
         let (word, because, remedy) = match decision {

@@ -16,6 +16,8 @@ use crate::{
 
 /// What a host may take: a little beyond the 5 s of connecting, whose failure is to be remembered.
 const PATIENCE: Duration = Duration::from_millis(5_200);
+/// When an answer has to have begun: before the whole is given up, so that a silent host is known for one.
+const HEADERS: Duration = Duration::from_secs(5);
 /// So many containers of a host are named for one problem, the rest is counted.
 const NAMED: usize = 5;
 /// The longest sentence of a daemon that is repeated, in characters.
@@ -47,6 +49,7 @@ enum Detail {
 pub(super) struct Look {
     mode: &'static str,
     since: Option<SystemTime>,
+    again: Option<Duration>,
     daemon: Result<Daemon>,
     containers: Result<Containers>,
 }
@@ -121,6 +124,9 @@ struct Row {
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
+    /// Calls fail at once until the host is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tried_again_in_s: Option<u64>,
     #[serde(skip)]
     next: Option<String>,
 }
@@ -164,12 +170,13 @@ impl FleetTool for SurveyHosts {
     /// Never fails: a host that cannot be asked is what a survey is for.
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Look> {
         let (info, listed) = tokio::join!(
-            in_time(docker.info()),
-            in_time(docker.json(Target::new("/containers/json").query("all", "1")))
+            in_time(docker.info(HEADERS)),
+            in_time(docker.json(Target::new("/containers/json").query("all", "1").patient(HEADERS)))
         );
         Ok(Look {
             mode: docker.config().mode.as_str(),
             since: docker.health().failure.map(|(_, since)| since),
+            again: docker.health().tripped.map(|tripped| tripped.again),
             daemon: info.map(|info| Daemon::new(&info)),
             containers: listed.map(|list| Containers::count(&list)),
         })
@@ -299,7 +306,7 @@ fn exit_code(status: &str) -> Option<i64> {
 impl Look {
     /// A host about which nothing is known but this.
     fn failed(error: &Error) -> Self {
-        Self { mode: "", since: None, daemon: Err(error.clone()), containers: Err(error.clone()) }
+        Self { mode: "", since: None, again: None, daemon: Err(error.clone()), containers: Err(error.clone()) }
     }
 
     fn add_to(&self, totals: &mut Totals) {
@@ -328,12 +335,14 @@ impl Look {
             problems: Vec::new(),
             error: None,
             since: None,
+            tried_again_in_s: None,
             next: None,
         };
         if let (Err(error), Err(_)) = (&self.containers, &self.daemon) {
             row.status = error.kind().as_str();
             row.error = Some(line(error.message(), SENTENCE));
             row.since = self.since.map(rfc3339);
+            row.tried_again_in_s = self.again.map(|again| again.as_secs());
             row.next =
                 Some(format!("do not try other ways to {0}; ask the person to run: quaymaster check {0}", row.host));
             return row;
@@ -396,8 +405,13 @@ mod tests {
     }
 
     fn look(host: &str, info: Result<&Value>, list: Result<&Value>) -> HostAnswer<Look> {
-        let answer =
-            Look { mode: "rw", since: None, daemon: info.map(Daemon::new), containers: list.map(Containers::count) };
+        let answer = Look {
+            mode: "rw",
+            since: None,
+            again: None,
+            daemon: info.map(Daemon::new),
+            containers: list.map(Containers::count),
+        };
         HostAnswer { host: host.into(), answer: Ok(answer) }
     }
 

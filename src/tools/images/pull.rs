@@ -13,15 +13,13 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Kind, Result},
-    tool::{Access, Call, Plan, Summary, Tool, text::count},
+    tool::{Access, Call, LONGEST_JOB, Plan, Summary, Tool, text::count},
     tools::{
         pull::{pull, reference::Reference},
         view::{bytes, short_id, text, texts},
     },
 };
 
-/// How long a pull may take as a whole.
-const DEADLINE: Duration = Duration::from_secs(600);
 /// How many tags an answer names.
 const MOST_TAGS: usize = 100;
 
@@ -109,10 +107,11 @@ impl Tool for PullImage {
     const ACCESS: Access = Access::mutate(PERMISSION);
     const CORE: bool = true;
     const STOPPABLE: bool = true;
+    const JOB: bool = true;
     type Output = Pulled;
 
     fn deadline(&self) -> Option<Duration> {
-        Some(DEADLINE)
+        Some(LONGEST_JOB)
     }
 
     /// The object is what the name stands for until now, if anything.

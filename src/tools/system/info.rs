@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{ROOM, parts};
 use crate::{
-    docker::Docker,
+    docker::{Docker, HEADERS},
     error::Result,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Json, Summary, text::count},
     tools::view::{bytes, clipped, fit, text},
@@ -76,7 +76,7 @@ impl FleetTool for Info {
     type Output = Daemons;
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Daemon> {
-        let mut info = docker.info().await?;
+        let mut info = docker.info(HEADERS).await?;
         strip(&mut info);
         let warnings = info.get("Warnings").and_then(Value::as_array).map_or(0, Vec::len);
         Ok(Daemon { host: docker.host().to_owned(), sections: self.section.fields(&info), warnings })

@@ -1,0 +1,163 @@
+//! A call that runs: it goes on until it ends or is stopped, whoever waits for it.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use tokio::{sync::watch, task::AbortHandle};
+
+use super::{Failure, audit::Audit, record::Record};
+use crate::{
+    error::Error,
+    tool::{Answer, Progress},
+};
+
+/// How a call ended.
+pub(super) type Outcome = Result<Answer, Failure>;
+
+/// How far a running call has come: kept for whoever asks, and told to whoever waits.
+#[derive(Clone)]
+pub(super) struct Reports {
+    latest: Arc<watch::Sender<Progress>>,
+    waiter: Arc<dyn Fn(Progress) + Send + Sync>,
+    attended: Arc<AtomicBool>,
+}
+
+impl Reports {
+    /// Reports that reach `waiter` until nobody waits any more.
+    pub(super) fn new(waiter: Arc<dyn Fn(Progress) + Send + Sync>) -> Self {
+        Self { latest: Arc::new(watch::Sender::default()), waiter, attended: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// What a call is given to report with.
+    pub(super) fn sink(&self) -> Arc<dyn Fn(Progress) + Send + Sync> {
+        let reports = self.clone();
+        Arc::new(move |progress| {
+            if reports.attended.load(Ordering::Acquire) {
+                (reports.waiter)(progress.clone());
+            }
+            reports.latest.send_replace(progress);
+        })
+    }
+}
+
+/// One running or ended call.
+pub(super) struct Work {
+    /// The tool.
+    pub(super) tool: &'static str,
+    /// Whose it is.
+    pub(super) principal: String,
+    /// When it was received.
+    pub(super) began: Timestamp,
+    /// What is written down about it.
+    pub(super) record: Arc<Record>,
+    /// Whether its tool may be cut off whatever it has sent.
+    stoppable: bool,
+    reports: Reports,
+    task: AbortHandle,
+    outcome: watch::Receiver<Option<Outcome>>,
+    ended: Arc<OnceLock<(Instant, Timestamp)>>,
+    stopped: AtomicBool,
+}
+
+/// What became of a call that was to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// It has ended, and what it had open is closed.
+    Cut,
+    /// What was sent goes on at the daemon, and so does the call.
+    GoesOn,
+}
+
+/// What a call's own task holds to say how it ended.
+pub(super) struct Ending {
+    outcome: watch::Sender<Option<Outcome>>,
+    ended: Arc<OnceLock<(Instant, Timestamp)>>,
+}
+
+impl Ending {
+    /// Says how the call ended.
+    pub(super) fn with(self, outcome: Outcome) {
+        self.ended.get_or_init(|| (Instant::now(), Timestamp::now()));
+        self.outcome.send_replace(Some(outcome));
+    }
+}
+
+impl Work {
+    /// Work whose task `spawn` starts; the task says with [`Ending`] how it ended.
+    pub(super) fn start(
+        tool: &'static str,
+        principal: String,
+        stoppable: bool,
+        record: Arc<Record>,
+        reports: Reports,
+        spawn: impl FnOnce(Ending) -> AbortHandle,
+    ) -> Arc<Self> {
+        let (sender, outcome) = watch::channel(None);
+        let ended = Arc::new(OnceLock::new());
+        let task = spawn(Ending { outcome: sender, ended: ended.clone() });
+        let (began, stopped) = (Timestamp::now(), AtomicBool::new(false));
+        Arc::new(Self { tool, principal, began, record, stoppable, reports, task, outcome, ended, stopped })
+    }
+
+    /// Waits for its end.
+    pub(super) async fn end(&self) -> Outcome {
+        let mut outcome = self.outcome.clone();
+        match outcome.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or_else(|| Err(taken_back())),
+            // Its task was cut off, or broke beyond what it catches itself.
+            Err(_) if self.was_stopped() => Err(taken_back()),
+            Err(_) => Err(Error::internal(format!("{} met a defect of Quaymaster", self.tool)).into()),
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        let outcome = self.outcome.borrow().clone();
+        outcome.or_else(|| self.ended.get().map(|_| Err(taken_back())))
+    }
+
+    /// When it ended, if it has.
+    pub(super) fn ended(&self) -> Option<(Instant, Timestamp)> {
+        self.ended.get().copied()
+    }
+
+    /// Whether somebody wanted it to stop.
+    pub(super) fn was_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// How far it has come: the latest report, then every new one.
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.reports.latest.subscribe()
+    }
+
+    /// Nobody waits for it in the call that began it.
+    pub(super) fn leave(&self) {
+        self.reports.attended.store(false, Ordering::Release);
+    }
+
+    /// Ends it, unless it may have sent what must not be cut off.
+    pub(super) async fn stop(&self, audit: &Audit) -> Stopped {
+        self.stopped.store(true, Ordering::Release);
+        // What has not begun must not begin any more; what may change an engine is never cut off once it may
+        // have been sent.
+        if !self.record.stops() && !self.stoppable {
+            return Stopped::GoesOn;
+        }
+        self.task.abort();
+        self.ended.get_or_init(|| (Instant::now(), Timestamp::now()));
+        self.record.end(audit, Err(&taken_back())).await;
+        Stopped::Cut
+    }
+}
+
+/// The answer of a call that was stopped.
+pub(super) fn taken_back() -> Failure {
+    Error::cancelled("the call was taken back and has been stopped").into()
+}
