@@ -13,9 +13,11 @@ pub mod objects;
 mod pool;
 pub mod probe;
 pub(crate) mod reference;
+mod replay;
 mod sight;
 mod ssh;
 pub mod stream;
+mod values;
 
 use std::{
     collections::HashSet,
@@ -25,7 +27,7 @@ use std::{
 };
 
 use bollard::{BollardRequest, ClientVersion};
-use http::{Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
@@ -36,7 +38,7 @@ use crate::{
     redact::{self, Reveal},
 };
 use access::Ceiling;
-use answer::{Reply, collect, document, drop_field, foreign, is_page, refused, withheld};
+use answer::{Reply, collect, daemon_error, document, drop_field, foreign, is_page, refused, withheld};
 pub use breaker::Tripped;
 use bulkhead::Place;
 use guard::Wire;
@@ -51,6 +53,8 @@ pub const HEADERS: Duration = Duration::from_secs(10);
 
 /// How long a write is seen through whose caller has gone.
 const LONGEST_WRITE: Duration = Duration::from_secs(3600);
+/// The longest answer to a write: what a prune removed is all in it.
+const LARGEST_RECEIPT: usize = 4 << 20;
 
 /// A handle to one daemon, for one call, with a ceiling.
 ///
@@ -295,6 +299,45 @@ impl Docker {
         Ok(stream::Bytes::new(self.ask(Method::GET, target.long()).await?.response))
     }
 
+    /// Begins what the daemon tells the progress of, such as a pull; it may be silent for as long as `idle`.
+    ///
+    /// Dropping the stream ends it at the daemon.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn progress(&self, target: Target, idle: Duration) -> Result<stream::JsonLines> {
+        let reply = self.ask(Method::POST, target.patient(idle).long()).await?;
+        Ok(stream::JsonLines::new(stream::Bytes::new(reply.response).patient(idle)))
+    }
+
+    /// Opens a stream in both directions: an exec, an attach. `framed` says how the engine writes to it
+    /// where the engine itself does not say so.
+    ///
+    /// # Errors
+    /// As [`Docker::json`]; what answers opens no stream.
+    pub async fn duplex(&self, target: Target, body: Option<&Value>, framed: bool) -> Result<stream::Duplex> {
+        let headers = target.headers;
+        let mut request = target.request(Method::POST)?;
+        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("tcp"));
+        if let Some(body) = body {
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Full::from(body.to_string()).map_err(|never| match never {}).boxed_unsync();
+        }
+        let uri = request.uri().clone();
+        let reply = self.accepted(self.send(request, Length::Long, headers).await?, &uri).await?;
+        let framed = stream::multiplexed(&reply.response).unwrap_or(framed);
+        let unopened = || {
+            Error::docker("the daemon did not open a stream")
+                .hint("a proxy in front of it may hold streams back; ask the person to run \"quaymaster check\"")
+        };
+        if reply.response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(unopened());
+        }
+        let upgraded = hyper::upgrade::on(reply.response).await;
+        Ok(stream::Duplex::new(upgraded.map_err(|error| unopened().detail(error.to_string()))?, framed))
+    }
+
     /// Waits until a container is `not-running` or `removed`; answers its exit code.
     ///
     /// # Errors
@@ -313,7 +356,8 @@ impl Docker {
             .query("condition", condition)
             .patient(Duration::from_secs(3600))
             .long();
-        Ok(Waiting(self.ask(Method::POST, target).await?.response))
+        let Reply { wire, response, .. } = self.ask(Method::POST, target).await?;
+        Ok(Waiting { wire, response })
     }
 
     /// Bollard's client over this handle's guarded connections, for typed writes.
@@ -342,26 +386,31 @@ impl Docker {
         self.call.created.lock().unwrap_or_else(PoisonError::into_inner).insert(container.to_owned());
     }
 
+    /// Sends what bollard wrote, reads the answer within a limit, and lets bollard read that.
     async fn carry(&self, request: BollardRequest) -> Result<Response<Incoming>> {
         let (mut parts, body) = request.into_parts();
         // Bollard writes an absolute address and drops the version: only path and query are kept.
         let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.uri = Uri::from(target);
-        // An exec, an attach, a pull: as long as it likes.
-        let long = parts.headers.contains_key(header::UPGRADE) || parts.uri.path() == "/images/create";
-        let length = if long { Length::Long } else { Length::Short };
         let body = Box::pin(self.judged(&parts, body.map_err(Into::into).boxed_unsync())).await?;
         let uri = parts.uri.clone();
-        let reply = self.send(Request::from_parts(parts, body), length, Duration::from_secs(24 * 3600)).await?;
+        let request = Request::from_parts(parts, body);
+        let reply = self.send(request, Length::Short, Duration::from_secs(24 * 3600)).await?;
         let is_looked_through = reply.wire.route.method == Method::GET.as_str() && !self.sees_all();
         if withheld(&reply.wire).is_some() || is_looked_through {
             return Err(Error::internal("an answer that must be looked through was asked for unseen"));
         }
-        let response = self.accepted(reply, &uri).await?.response;
-        if response.status().is_success() && is_page(&response) {
+        let Reply { response, lent, .. } = self.accepted(reply, &uri).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Error::internal("a stream was opened where it cannot be read within limits"));
+        }
+        if is_page(&response) {
             return Err(foreign());
         }
-        Ok(response)
+        let status = response.status();
+        let body = collect(response.into_body(), LARGEST_RECEIPT).await?;
+        lent.give_back().await;
+        replay::answer(status, &body).await
     }
 
     /// A body that may name what does not exist for callers, read and judged before it leaves.
@@ -485,6 +534,14 @@ impl Docker {
     }
 }
 
+/// The error that a step of a progress stream is, in words that may be shown.
+#[must_use]
+pub fn reason(step: &Value) -> Option<Error> {
+    let detail = step.pointer("/errorDetail/message").and_then(Value::as_str);
+    let message = detail.or_else(|| step.get("error").and_then(Value::as_str))?;
+    Some(daemon_error(StatusCode::INTERNAL_SERVER_ERROR.as_u16(), Some(message)))
+}
+
 /// A request that the guard has let through: only [`Docker::guarded`] makes one.
 struct Guarded {
     wire: Wire,
@@ -492,7 +549,10 @@ struct Guarded {
 }
 
 /// A wait that the daemon has begun.
-pub struct Waiting(Response<Incoming>);
+pub struct Waiting {
+    wire: Wire,
+    response: Response<Incoming>,
+}
 
 impl Waiting {
     /// The exit code, once what was waited for has happened.
@@ -500,6 +560,7 @@ impl Waiting {
     /// # Errors
     /// As [`Docker::json`]; the caller sets the deadline.
     pub async fn code(self) -> Result<Option<i64>> {
-        Ok(document(self.0).await?.get("StatusCode").and_then(Value::as_i64))
+        let document = document(self.response, &self.wire, Duration::MAX).await?;
+        Ok(document.get("StatusCode").and_then(Value::as_i64))
     }
 }

@@ -1,11 +1,22 @@
 //! What a daemon answered: a document, or an error in our words; read to its end and never beyond a limit.
 
+use std::time::Duration;
+
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
+use tokio::time::timeout;
 
-use super::{access::Permission, connect, guard::Wire, names, pool::Lent};
+use super::{
+    access::Permission,
+    connect,
+    guard::Wire,
+    names,
+    pool::Lent,
+    stream::{IDLE, silent},
+    values::{self, Unread},
+};
 use crate::{
     error::{Error, Kind, Result},
     redact,
@@ -13,6 +24,10 @@ use crate::{
 
 /// The longest JSON document that is read from a daemon.
 const LARGEST_DOCUMENT: usize = 32 << 20;
+/// What the values of a document may take in memory: those of three thousand containers fit.
+const LARGEST_VALUES: usize = 64 << 20;
+/// How much of an answer is quoted for the person.
+const SAMPLE: usize = 4 << 10;
 
 /// An answer, what it answers, and the connection that it comes on.
 pub(super) struct Reply {
@@ -25,25 +40,19 @@ impl Reply {
     /// Reads the document that it is.
     pub(super) async fn document(self) -> Result<(Wire, Value)> {
         let Self { wire, response, lent } = self;
-        let mut document = document(response).await?;
+        let document = document(response, &wire, IDLE).await?;
         lent.give_back().await;
-        shape(&wire, &mut document)?;
         Ok((wire, document))
     }
 }
 
-/// Refuses an answer of another kind than the route's: an empty list made of it would be a lie.
-fn shape(wire: &Wire, document: &mut Value) -> Result<()> {
-    match (wire.route.lists(), &*document) {
-        (true, Value::Array(_)) | (false, Value::Object(_)) => Ok(()),
+/// An answer of another kind than the route's is refused: an empty list made of it would be a lie.
+fn fits(wire: &Wire, document: Value) -> Option<Value> {
+    match (wire.route.lists(), document) {
+        (true, document @ Value::Array(_)) | (false, document @ Value::Object(_)) => Some(document),
         // Go writes a list that was never made as `null`.
-        (true, Value::Null) => {
-            *document = Value::Array(Vec::new());
-            Ok(())
-        }
-        _ => Err(Error::docker("the daemon's answer is not what was asked for")
-            .hint("ask the person to run \"quaymaster check\"")
-            .detail(sample(document.to_string().as_bytes()))),
+        (true, Value::Null) => Some(Value::Array(Vec::new())),
+        _ => None,
     }
 }
 
@@ -64,16 +73,45 @@ pub(super) fn drop_field(document: &mut Value, pointer: &str) {
     }
 }
 
-/// The JSON of an answer.
-pub(super) async fn document(response: Response<Incoming>) -> Result<Value> {
+/// The JSON of an answer, which may fall silent for as long as `idle` on its way.
+pub(super) async fn document(response: Response<Incoming>, wire: &Wire, idle: Duration) -> Result<Value> {
     let is_json = is_json(&response);
-    let bytes = collect(response.into_body(), LARGEST_DOCUMENT).await?;
+    let bytes = gather(response.into_body(), LARGEST_DOCUMENT, idle).await?.ok_or_else(|| too_large(wire))?;
     if !is_json {
         return Err(foreign().detail(sample(&bytes)));
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Error::docker("the daemon's answer is cut off or is not JSON").detail(format!("{error}: {}", sample(&bytes)))
-    })
+    match values::parse(&bytes, LARGEST_VALUES) {
+        Ok(document) => fits(wire, document).ok_or_else(|| {
+            Error::docker("the daemon's answer is not what was asked for")
+                .hint("ask the person to run \"quaymaster check\"")
+                .detail(sample(&bytes))
+        }),
+        Err(Unread::TooMuch) => Err(too_large(wire)),
+        Err(Unread::Nonsense(error)) => Err(Error::docker("the daemon's answer is cut off or is not JSON")
+            .detail(format!("{error}: {}", sample(&bytes)))),
+    }
+}
+
+/// A document beyond the limits, with what makes the daemon send less of it.
+fn too_large(wire: &Wire) -> Error {
+    let hint = match wire.route.template {
+        "/containers/json" => {
+            "ask for fewer: in list_containers \"name\", \"label\" and \"status\" narrow what the daemon sends"
+        }
+        "/images/json" => "ask for fewer: in list_images \"reference\" and \"label\" narrow what the daemon sends",
+        "/networks" => "ask for fewer: in list_networks \"driver\" and \"label\" narrow what the daemon sends",
+        "/volumes" => {
+            "ask for fewer: in list_volumes \"driver\", \"label\" and \"dangling\" narrow what the daemon sends"
+        }
+        "/system/df" => "ask for one \"kind\" of disk_usage at a time",
+        "/images/search" => "ask for fewer, with a smaller \"limit\"",
+        "/containers/{id}/changes" => "the container has changed too many files to list; look inside it instead",
+        _ => {
+            "no argument makes it smaller, and no engine sends so much here; ask the person to run \"quaymaster check\""
+        }
+    };
+    Error::docker(format!("the daemon's answer is larger than {} MiB, or would be in memory", LARGEST_DOCUMENT >> 20))
+        .hint(hint)
 }
 
 pub(super) fn is_json<T>(response: &Response<T>) -> bool {
@@ -98,28 +136,43 @@ pub(super) fn foreign() -> Error {
 }
 
 /// Reads a body to its end, but not beyond the limit.
-pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(
-        body.size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or(0).min(limit),
-    );
-    while let Some(frame) = body.frame().await {
+pub(super) async fn collect(body: Incoming, limit: usize) -> Result<Vec<u8>> {
+    gather(body, limit, IDLE)
+        .await?
+        .ok_or_else(|| Error::docker(format!("the daemon's answer is larger than {limit} bytes")))
+}
+
+/// A body read to its end; `None` beyond the limit: the rest is not read, and the connection ends.
+async fn gather(mut body: Incoming, limit: usize, idle: Duration) -> Result<Option<Vec<u8>>> {
+    let announced = body.size_hint();
+    if usize::try_from(announced.lower()).map_or(true, |size| size > limit) {
+        return Ok(None);
+    }
+    // What is announced need not come.
+    let size = announced.exact().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(size.min(64 << 10));
+    while let Some(frame) = timeout(idle, body.frame()).await.map_err(|_| silent(idle))? {
         let frame = frame.map_err(|error| {
             Error::docker("the daemon's answer was cut off").detail(error.to_string()).retryable(true)
         })?;
         if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > limit {
-                return Err(Error::docker(format!("the daemon's answer is larger than {limit} bytes"))
-                    .hint("ask for less, with a filter or a smaller limit"));
+            let length = bytes.len() + data.len();
+            if length > limit {
+                return Ok(None);
+            }
+            if length > bytes.capacity() {
+                // Doubled, but never beyond the limit: it would be twice of that.
+                bytes.reserve_exact((2 * length).min(limit) - bytes.len());
             }
             bytes.extend_from_slice(&data);
         }
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 fn sample(bytes: &[u8]) -> String {
     // It is cut far behind what is quoted of it: half a secret has no shape.
-    names::quote(&redact::shown(&String::from_utf8_lossy(bytes.get(..bytes.len().min(4 << 10)).unwrap_or_default())))
+    names::quote(&redact::shown(&String::from_utf8_lossy(bytes.get(..bytes.len().min(SAMPLE)).unwrap_or_default())))
 }
 
 /// The error that an answer is.
@@ -139,7 +192,7 @@ fn refusal_of_daemon(status: StatusCode, body: &[u8], is_json: bool) -> Error {
     daemon_error(status.as_u16(), message.as_deref())
 }
 
-fn daemon_error(status: u16, message: Option<&str>) -> Error {
+pub(super) fn daemon_error(status: u16, message: Option<&str>) -> Error {
     let message = message.map_or_else(
         || format!("the daemon answered with HTTP status {status} and no reason"),
         |message| {
@@ -238,8 +291,22 @@ mod tests {
             ("/info", "null", false),
             ("/info", "[]", false),
         ] {
-            let mut document = serde_json::from_str(document).unwrap();
-            assert_eq!(shape(&wire(target), &mut document).is_ok(), fits, "{target} {document}");
+            let document: Value = serde_json::from_str(document).unwrap();
+            assert_eq!(super::fits(&wire(target), document.clone()).is_some(), fits, "{target} {document}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_says_what_to_ask_for() {
+        for (target, argument) in [
+            ("/containers/json?all=1", "\"name\", \"label\" and \"status\""),
+            ("/images/json", "\"reference\""),
+            ("/system/df", "\"kind\""),
+            ("/containers/x/json", "no argument makes it smaller"),
+        ] {
+            let error = too_large(&wire(target));
+            assert_eq!(error.kind(), Kind::Docker);
+            assert!(error.hint_text().unwrap().contains(argument), "{error:?}");
         }
     }
 

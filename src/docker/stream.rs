@@ -1,16 +1,24 @@
-//! Streams that come from a daemon: bytes, log frames, JSON lines; each bounded in what it holds.
+//! Streams that come from a daemon: bytes, log frames, JSON lines; each bounded in what it holds and in how long it may be silent.
+
+mod duplex;
+mod frames;
+mod json;
+mod lines;
 
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use http::{Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::{task::coop::consume_budget, time::timeout};
 
 use crate::error::{Error, Result};
 
-/// The longest line that is kept; the rest of a longer one is skipped.
-pub const LONGEST_LINE: usize = 64 << 10;
+pub use duplex::{Duplex, Input, Output};
+pub use frames::{Frames, Source};
+pub use json::{JsonLines, LONGEST_JSON};
+pub use lines::{LONGEST_LINE, Line, Lines};
+
 /// How long a stream may stay silent before its connection is given up, unless the caller follows it.
 pub const IDLE: Duration = Duration::from_secs(10);
 
@@ -18,17 +26,20 @@ pub const IDLE: Duration = Duration::from_secs(10);
 pub struct Bytes {
     body: Incoming,
     multiplexed: Option<bool>,
+    idle: Duration,
 }
 
 impl Bytes {
     pub(super) fn new(response: Response<Incoming>) -> Self {
-        // From API 1.42 the daemon says whether standard output and error share the stream.
-        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let multiplexed = match kind {
-            Some("application/vnd.docker.multiplexed-stream") => Some(true),
-            _ => None,
-        };
-        Self { body: response.into_body(), multiplexed }
+        Self { multiplexed: multiplexed(&response), body: response.into_body(), idle: IDLE }
+    }
+
+    /// Lets the daemon be silent for longer than [`IDLE`] between two chunks: what is followed may have
+    /// nothing to say. With `Duration::MAX` the caller alone looks at the clock.
+    #[must_use]
+    pub fn patient(mut self, idle: Duration) -> Self {
+        self.idle = idle;
+        self
     }
 
     /// Whether the daemon itself says that the stream has frames; `None` where it does not say.
@@ -40,16 +51,19 @@ impl Bytes {
     /// The next chunk, or `None` at the end.
     ///
     /// # Errors
-    /// The connection broke.
+    /// The connection broke, or nothing came for too long (`timeout`).
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
         loop {
-            match self.body.frame().await {
-                None => return Ok(None),
-                Some(Ok(frame)) => match frame.into_data() {
+            // A daemon that always has more would keep its reader from ever looking at the clock.
+            consume_budget().await;
+            match timeout(self.idle, self.body.frame()).await {
+                Err(_) => return Err(silent(self.idle)),
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if !data.is_empty() => return Ok(Some(data)),
                     _ => {}
                 },
-                Some(Err(error)) => {
+                Ok(Some(Err(error))) => {
                     return Err(Error::docker("the stream broke off").detail(error.to_string()).retryable(true));
                 }
             }
@@ -57,186 +71,14 @@ impl Bytes {
     }
 }
 
-/// Where a line came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// Standard output, or a terminal.
-    Stdout,
-    /// Standard error.
-    Stderr,
+/// From API 1.42 the daemon says whether standard output and error share the stream.
+pub(super) fn multiplexed<T>(response: &Response<T>) -> Option<bool> {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    (kind == Some("application/vnd.docker.multiplexed-stream")).then_some(true)
 }
 
-/// One line of a log, without its line end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// Where it came from.
-    pub source: Source,
-    /// Its text; bytes that are not UTF-8 are replaced.
-    pub text: String,
-    /// Bytes that were skipped because the line was too long.
-    pub skipped: usize,
-}
-
-/// Takes a log stream apart into lines, holding at most one unfinished line per source.
-///
-/// The engine frames standard output and error with eight bytes: the source, three zeros, and
-/// the length in big endian (engine API, `ContainerAttach`, "Stream format"). A container with a
-/// terminal has no frames.
-pub struct Lines {
-    framed: bool,
-    input: BytesMut,
-    /// What is left of the current frame.
-    frame: Option<(Source, usize)>,
-    unfinished: [Unfinished; 2],
-}
-
-#[derive(Default)]
-struct Unfinished {
-    text: Vec<u8>,
-    skipped: usize,
-}
-
-impl Lines {
-    /// For a container without a terminal (`framed`), or with one.
-    #[must_use]
-    pub fn new(framed: bool) -> Self {
-        Self { framed, input: BytesMut::new(), frame: None, unfinished: Default::default() }
-    }
-
-    /// Takes a chunk and hands every finished line to `found`.
-    ///
-    /// # Errors
-    /// The frames are not the engine's.
-    pub fn push(&mut self, chunk: &[u8], mut found: impl FnMut(Line)) -> Result<()> {
-        if !self.framed {
-            self.feed(Source::Stdout, chunk, &mut found);
-            return Ok(());
-        }
-        self.input.extend_from_slice(chunk);
-        loop {
-            let (source, left) = match self.frame.take() {
-                Some(frame) => frame,
-                None => match self.header()? {
-                    Some(frame) => frame,
-                    None => return Ok(()),
-                },
-            };
-            let available = left.min(self.input.len());
-            let data = self.input.split_to(available);
-            self.feed(source, &data, &mut found);
-            if available < left {
-                self.frame = Some((source, left - available));
-                return Ok(());
-            }
-        }
-    }
-
-    /// Hands out what was not ended by a line end.
-    pub fn finish(mut self, mut found: impl FnMut(Line)) {
-        for (source, unfinished) in [Source::Stdout, Source::Stderr].into_iter().zip(&mut self.unfinished) {
-            if !unfinished.text.is_empty() || unfinished.skipped > 0 {
-                found(unfinished.take(source));
-            }
-        }
-    }
-
-    fn header(&mut self) -> Result<Option<(Source, usize)>> {
-        let Some(header) = self.input.first_chunk::<8>() else { return Ok(None) };
-        let [source, 0, 0, 0, length @ ..] = *header else { return Err(foreign()) };
-        let source = match source {
-            0 | 1 => Source::Stdout,
-            // 3 is the daemon's own error text (`stdcopy.Systemerr`).
-            2 | 3 => Source::Stderr,
-            _ => return Err(foreign()),
-        };
-        self.input.advance(8);
-        Ok(Some((source, usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX))))
-    }
-
-    fn feed(&mut self, source: Source, mut data: &[u8], found: &mut impl FnMut(Line)) {
-        let [stdout, stderr] = &mut self.unfinished;
-        let unfinished = if source == Source::Stdout { stdout } else { stderr };
-        while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
-            let (line, rest) = data.split_at(end);
-            unfinished.add(line);
-            found(unfinished.take(source));
-            data = rest.get(1..).unwrap_or_default();
-        }
-        unfinished.add(data);
-    }
-}
-
-impl Unfinished {
-    fn add(&mut self, data: &[u8]) {
-        let room = LONGEST_LINE.saturating_sub(self.text.len());
-        let (kept, skipped) = data.split_at(data.len().min(room));
-        self.text.extend_from_slice(kept);
-        self.skipped += skipped.len();
-    }
-
-    fn take(&mut self, source: Source) -> Line {
-        let bytes = std::mem::take(&mut self.text);
-        let skipped = std::mem::take(&mut self.skipped);
-        let text = String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(&bytes)).into_owned();
-        Line { source, text, skipped }
-    }
-}
-
-fn foreign() -> Error {
-    Error::docker("the stream's frames are not the engine's")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(source: u8, text: &str) -> Vec<u8> {
-        let mut bytes = vec![source, 0, 0, 0];
-        bytes.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
-        bytes.extend(text.as_bytes());
-        bytes
-    }
-
-    fn lines(framed: bool, bytes: &[u8], chunk: usize) -> Result<Vec<(Source, String)>> {
-        let mut found = Vec::new();
-        let mut lines = Lines::new(framed);
-        for chunk in bytes.chunks(chunk) {
-            lines.push(chunk, |line| found.push((line.source, line.text)))?;
-        }
-        lines.finish(|line| found.push((line.source, line.text)));
-        Ok(found)
-    }
-
-    #[test]
-    fn frames_come_apart_wherever_they_are_cut() {
-        let mut bytes = frame(1, "one\ntw");
-        bytes.extend(frame(2, "err\r\n"));
-        bytes.extend(frame(1, "o\nrest"));
-        let expected =
-            [(Source::Stdout, "one"), (Source::Stderr, "err"), (Source::Stdout, "two"), (Source::Stdout, "rest")];
-        for chunk in 1..bytes.len() {
-            let found = lines(true, &bytes, chunk).unwrap();
-            let found: Vec<_> = found.iter().map(|(source, text)| (*source, text.as_str())).collect();
-            assert_eq!(found, expected, "chunks of {chunk}");
-        }
-    }
-
-    #[test]
-    fn an_endless_line_is_bounded() {
-        let mut skipped = 0;
-        let mut reader = Lines::new(false);
-        for _ in 0..100 {
-            reader.push(&[b'x'; 10_000], |_| panic!("no line ended")).unwrap();
-        }
-        reader.finish(|line| {
-            assert_eq!(line.text.len(), LONGEST_LINE);
-            skipped = line.skipped;
-        });
-        assert_eq!(skipped, 1_000_000 - LONGEST_LINE);
-    }
-
-    #[test]
-    fn foreign_frames_are_an_error() {
-        assert!(lines(true, b"<html><body>", 4).is_err());
-    }
+/// An answer that began, and then nothing more came.
+pub(super) fn silent(idle: Duration) -> Error {
+    Error::timeout(format!("the daemon began to answer and then sent nothing for {} s", idle.as_secs()))
+        .hint("the daemon is slow or stuck; try once more, then ask the person to run \"quaymaster check\"")
 }

@@ -2,25 +2,25 @@
 
 pub(crate) use crate::docker::reference;
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
-use bollard::{models::CreateImageInfo, query_parameters::CreateImageOptionsBuilder};
-use futures_util::TryStreamExt;
+use serde_json::Value;
 
-use super::view::bytes;
+use super::view::{bytes, clipped, text};
 use crate::{
-    docker::{Docker, names::quote},
+    docker::{Docker, Target, names::quote, reason},
     error::{Error, Kind, Result},
     redact,
     tool::{Call, Progress},
 };
 use reference::Reference;
 
-/// At most four reports of progress in a second.
-const BETWEEN_REPORTS: Duration = Duration::from_millis(250);
+/// How long a daemon may say nothing of a pull: it waits for a registry, or unpacks a large layer.
+const IDLE: Duration = Duration::from_secs(600);
+/// How many layers are followed; no image has as many.
+const MOST_LAYERS: usize = 2_000;
+/// No id of a layer, no digest and no word that is understood is longer.
+const LONGEST_WORD: usize = 200;
 
 /// Pulls what a reference names, all tags where it has neither tag nor digest, and reports the progress.
 ///
@@ -32,23 +32,22 @@ pub(crate) async fn pull(
     platform: Option<&str>,
     call: &Call,
 ) -> Result<Layers> {
-    let mut options = CreateImageOptionsBuilder::new().from_image(reference.repository);
+    let mut target = Target::new("/images/create").query("fromImage", reference.repository);
     if let Some(tag) = reference.digest.or(reference.tag) {
-        options = options.tag(tag);
+        target = target.query("tag", tag);
     }
     if let Some(platform) = platform {
-        options = options.platform(platform);
+        target = target.query("platform", platform);
     }
-    let typed = docker.typed().await?;
-    let mut steps = typed.create_image(Some(options.build()), None, None);
+    let failed = |error: Error| unreached(error, reference.registry());
+    let mut steps = docker.progress(target, IDLE).await.map_err(failed)?;
     let mut layers = Layers::default();
-    let mut reported = None::<Instant>;
-    while let Some(step) = steps.try_next().await.map_err(|error| unreached(error.into(), reference.registry()))? {
-        layers.take(&step);
-        if reported.is_none_or(|at| at.elapsed() >= BETWEEN_REPORTS) {
-            reported = Some(Instant::now());
-            call.progress(layers.progress());
+    while let Some(step) = steps.next().await.map_err(failed)? {
+        if let Some(error) = reason(&step) {
+            return Err(failed(error));
         }
+        layers.take(&step);
+        call.progress(layers.progress());
     }
     Ok(layers)
 }
@@ -79,16 +78,14 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    fn take(&mut self, step: &CreateImageInfo) {
-        let status = redact::plain(step.status.as_deref().unwrap_or_default());
+    fn take(&mut self, step: &Value) {
+        let status = clipped(&redact::plain(text(step, "status")), LONGEST_WORD);
         if let Some(digest) = status.strip_prefix("Digest: ") {
             self.digest = Some(digest.to_owned());
         }
         self.up_to_date |= status.starts_with("Status: Image is up to date");
-        let detail = step.progress_detail.as_ref();
-        let (current, total) = detail.map_or((0, 0), |detail| {
-            (detail.current.unwrap_or_default().max(0), detail.total.unwrap_or_default().max(0))
-        });
+        let number = |pointer: &str| step.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+        let (current, total) = (number("/progressDetail/current"), number("/progressDetail/total"));
         #[expect(clippy::cast_precision_loss, reason = "a share of the way, not an account")]
         let share = if total > 0 { (current as f64 / total as f64).min(1.0) } else { 0.0 };
         let done = match status.as_str() {
@@ -103,15 +100,18 @@ impl Layers {
                 return;
             }
         };
-        let Some(layer) = &step.id else { return };
-        self.message = match (u64::try_from(current), u64::try_from(total)) {
-            (Ok(current), Ok(total)) if total > 0 => {
-                format!("{} {layer}: {} of {}", status.to_lowercase(), bytes(current), bytes(total))
-            }
-            _ => format!("{} {layer}", status.to_lowercase()),
+        let layer = text(step, "id");
+        let is_known = self.done.contains_key(layer);
+        if layer.is_empty() || layer.len() > LONGEST_WORD || (!is_known && self.done.len() >= MOST_LAYERS) {
+            return;
+        }
+        self.message = if total > 0 {
+            format!("{} {layer}: {} of {}", status.to_lowercase(), bytes(current), bytes(total))
+        } else {
+            format!("{} {layer}", status.to_lowercase())
         };
         // A layer that is fetched again never goes back.
-        let known = self.done.entry(layer.clone()).or_default();
+        let known = self.done.entry(layer.to_owned()).or_default();
         *known = known.max(done);
     }
 
@@ -124,7 +124,7 @@ impl Layers {
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::ProgressDetail;
+    use serde_json::json;
 
     use super::*;
 
@@ -145,12 +145,7 @@ mod tests {
 
     #[test]
     fn progress_never_goes_back() {
-        let step = |status: &str, id: &str, current, total| CreateImageInfo {
-            id: Some(id.to_owned()),
-            status: Some(status.to_owned()),
-            progress_detail: Some(ProgressDetail { current: Some(current), total: Some(total) }),
-            ..Default::default()
-        };
+        let step = |status: &str, id: &str, current: i64, total: i64| json!({"id": id, "status": status, "progressDetail": {"current": current, "total": total}});
         let mut layers = Layers::default();
         let mut done = Vec::new();
         for step in [
@@ -168,5 +163,18 @@ mod tests {
         }
         assert_eq!(done, [0.0, 0.0, 1.0, 1.25, 1.25, 1.75, 2.0, 2.0]);
         assert_eq!(layers.progress().total, Some(2.0));
+    }
+
+    #[test]
+    fn a_daemon_that_makes_up_layers_is_not_followed_for_ever() {
+        let mut layers = Layers::default();
+        for number in 0..3 * MOST_LAYERS {
+            layers.take(&json!({"id": format!("{number}"), "status": "Waiting"}));
+        }
+        layers.take(&json!({"id": "x".repeat(10_000), "status": "Waiting"}));
+        layers.take(&json!({"id": 5, "status": {"a": "y"}, "progressDetail": [1]}));
+        layers.take(&json!({"status": "z".repeat(10_000)}));
+        assert_eq!(layers.done.len(), MOST_LAYERS);
+        assert!(layers.progress().message.chars().count() <= LONGEST_WORD + 1);
     }
 }

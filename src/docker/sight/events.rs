@@ -1,9 +1,6 @@
 //! The events of a daemon, one by one, without those of what does not exist for callers.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -14,19 +11,19 @@ use super::{
 };
 use crate::{
     config::Globs,
-    docker::stream::{Bytes, Lines},
+    docker::stream::{Bytes, JsonLines},
     error::Result,
     redact::{self, Reveal},
 };
 
 /// How many containers that are gone or came later are remembered by their events.
 const MOST_LEARNED: usize = 10_000;
+/// No id is longer.
+const LONGEST_ID: usize = 128;
 
 /// A stream of events.
 pub struct Events {
-    bytes: Bytes,
-    lines: Lines,
-    read: VecDeque<Value>,
+    lines: JsonLines,
     judge: Judge,
     reveal: Reveal,
     unseen: usize,
@@ -34,26 +31,23 @@ pub struct Events {
 
 impl Events {
     pub(super) fn new(bytes: Bytes, judge: Judge, reveal: Reveal) -> Self {
-        Self { bytes, lines: Lines::new(false), read: VecDeque::new(), judge, reveal, unseen: 0 }
+        // Nothing may happen for long; the caller looks at the clock.
+        Self { lines: JsonLines::new(bytes.patient(Duration::MAX)), judge, reveal, unseen: 0 }
     }
 
     /// The next event, secrets masked; `None` at the end. What is no JSON is left out.
     ///
     /// # Errors
-    /// The connection broke.
+    /// The connection broke, or an event is longer than any engine writes one.
     pub async fn next(&mut self) -> Result<Option<Value>> {
-        loop {
-            while let Some(mut event) = self.read.pop_front() {
-                if self.judge.admits(&event) {
-                    redact::document(&mut event, &self.reveal);
-                    return Ok(Some(event));
-                }
-                self.unseen += 1;
+        while let Some(mut event) = self.lines.next_sound().await? {
+            if self.judge.admits(&event) {
+                redact::document(&mut event, &self.reveal);
+                return Ok(Some(event));
             }
-            let Some(chunk) = self.bytes.next().await? else { return Ok(None) };
-            let read = &mut self.read;
-            self.lines.push(&chunk, |line| read.extend(serde_json::from_str::<Value>(&line.text).ok()))?;
+            self.unseen += 1;
         }
+        Ok(None)
     }
 
     /// How many were left out so far: the daemon remembers a fixed number, these among them.
@@ -104,7 +98,7 @@ impl Judge {
         let is_hidden = self.census.known(id).is_some_and(|known| !known.shown);
         let old = text(attributes, "oldName").trim_start_matches('/');
         let shown = !is_hidden && admits(text(attributes, "name")) && (old.is_empty() || admits(old));
-        if self.learned.len() < MOST_LEARNED {
+        if self.learned.len() < MOST_LEARNED && id.len() <= LONGEST_ID {
             self.learned.insert(id.to_owned(), shown);
         }
         shown

@@ -1,18 +1,13 @@
 //! A command inside a running container, ended in there when its time is up or its caller is gone.
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bollard::{
-    container::LogOutput,
-    exec::{StartExecOptions, StartExecResults},
-    models::ExecConfig,
-};
-use futures_util::{StreamExt, future::pending, stream::BoxStream};
+use bollard::models::ExecConfig;
+use futures_util::future::pending;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
     runtime::Handle,
     time::{sleep, timeout},
 };
@@ -26,8 +21,9 @@ use crate::{
     docker::{
         Docker, Target,
         names::{self, quote},
+        stream::Duplex,
     },
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     redact::Masks,
     secret::{SCHEME, random},
     tool::{Access, BodyKind, Call, Object, Permission, Plan, Text, Tool},
@@ -39,6 +35,8 @@ const TIMEOUT: u32 = 30;
 const OUTPUT: usize = 20_000;
 /// What creating, ending and asking for the exit code may take beside.
 const AROUND: Duration = Duration::from_secs(20);
+/// How long the daemon may take to start a command.
+const STARTING: Duration = Duration::from_secs(60);
 /// How long the ending of a command may take.
 const ENDING: Duration = Duration::from_secs(5);
 /// How long a command may take to follow a polite signal.
@@ -134,13 +132,23 @@ impl Tool for ExecInContainer {
         let masks = masks(docker, container, &body, &self.env);
         let process = Process::create(docker, &container.id, body).await?;
         let mut guard = Guard(Some(process.clone()));
-        let mut streams = process.start().await.inspect_err(|_| guard.release())?;
+        let mut streams = process.start().await.inspect_err(|error| {
+            // What the daemon refused does not run; whatever else went wrong, it may.
+            if !matches!(error.kind(), Kind::Timeout | Kind::Unreachable) {
+                guard.release();
+            }
+        })?;
         let mut transcript = Transcript::new(self.max_output.unwrap_or(OUTPUT), &masks);
         let talk = async {
             tokio::select! {
                 // The end of the output is the end; what was not read of the input does not matter.
                 () = transcript.read(&mut streams.output) => {}
-                never = async { streams.input.send(self.stdin.as_deref()).await; pending().await } => never,
+                never = async {
+                    if let Some(text) = &self.stdin {
+                        streams.input.send(text.as_bytes()).await;
+                    }
+                    pending().await
+                } => never,
             }
         };
         let in_time = timeout(limit, talk).await.is_ok();
@@ -245,24 +253,6 @@ impl Fate {
     }
 }
 
-/// Both ends of a running command.
-struct Streams {
-    output: BoxStream<'static, Result<LogOutput, bollard::errors::Error>>,
-    input: Input,
-}
-
-struct Input(Pin<Box<dyn AsyncWrite + Send>>);
-
-impl Input {
-    /// A command that does not read to the end is no failure.
-    async fn send(&mut self, text: Option<&str>) {
-        if let Some(text) = text {
-            self.0.write_all(text.as_bytes()).await.ok();
-            self.0.shutdown().await.ok();
-        }
-    }
-}
-
 impl Process {
     async fn create(docker: &Docker, container: &str, body: ExecConfig) -> Result<Self> {
         let created = docker.typed().await?.create_exec(container, body.clone()).await?;
@@ -270,11 +260,9 @@ impl Process {
         Ok(Self { docker: docker.clone(), container: container.to_owned(), body, id })
     }
 
-    async fn start(&self) -> Result<Streams> {
-        match self.docker.typed().await?.start_exec(&self.id, None::<StartExecOptions>).await? {
-            StartExecResults::Attached { output, input } => Ok(Streams { output, input: Input(input) }),
-            StartExecResults::Detached => Err(Error::docker("the daemon did not attach to the command")),
-        }
+    async fn start(&self) -> Result<Duplex> {
+        let target = Target::new(format!("/exec/{}/start", self.id)).patient(STARTING);
+        self.docker.duplex(target, Some(&json!({"Detach": false, "Tty": false})), true).await
     }
 
     /// The exit code, which the daemon notes a moment after the end of the output.
@@ -332,7 +320,7 @@ impl Process {
         let run = async {
             let helper = Self::create(&self.docker, &self.container, body).await?;
             let mut streams = helper.start().await?;
-            while streams.output.next().await.is_some() {}
+            while matches!(streams.output.next(|_, _| {}).await, Ok(true)) {}
             helper.exit_code().await
         };
         matches!(run.await, Ok(Some(0)))

@@ -2,12 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bollard::{container::LogOutput, errors::Error};
-use futures_util::{Stream, StreamExt};
+use tokio::io::AsyncRead;
 
 use super::redaction::{Redaction, Shown};
 use crate::{
-    docker::stream::{Lines, Source},
+    docker::stream::{Lines, Output as Written, Source},
     error::Result,
     redact::Masks,
 };
@@ -47,17 +46,19 @@ impl Transcript {
     }
 
     /// Reads to the end of the stream, or until it breaks off; may be dropped and called again.
-    pub(super) async fn read(&mut self, stream: &mut (impl Stream<Item = Result<LogOutput, Error>> + Unpin)) {
-        while let Some(part) = stream.next().await {
-            let pushed = match part {
-                Ok(LogOutput::StdErr { message }) => self.stderr.push(&message, &mut self.redaction),
-                Ok(part) => self.stdout.push(&part.into_bytes(), &mut self.redaction),
-                Err(_) => {
-                    self.broken = true;
-                    return;
-                }
+    pub(super) async fn read(&mut self, output: &mut Written<impl AsyncRead + Unpin>) {
+        let Self { stdout, stderr, redaction, broken, .. } = self;
+        loop {
+            let mut is_broken = false;
+            let found = |source, data: &[u8]| {
+                let side = if source == Source::Stderr { &mut *stderr } else { &mut *stdout };
+                is_broken |= side.push(data, redaction).is_err();
             };
-            self.broken |= pushed.is_err();
+            let more = output.next(found).await;
+            *broken |= is_broken || more.is_err();
+            if !more.unwrap_or_default() {
+                return;
+            }
         }
     }
 
@@ -155,18 +156,33 @@ impl Ends {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
-
     use super::*;
 
-    async fn transcript(most: usize, parts: Vec<(u8, String)>) -> String {
-        let parts = parts.into_iter().map(|(kind, text)| {
-            let message = text.into();
-            Ok(if kind == 2 { LogOutput::StdErr { message } } else { LogOutput::StdOut { message } })
-        });
+    async fn read(most: usize, framed: bool, bytes: &[u8]) -> String {
         let mut transcript = Transcript::new(most, &Arc::default());
-        transcript.read(&mut stream::iter(parts)).await;
+        transcript.read(&mut Written::new(bytes, framed)).await;
         transcript.finish().text
+    }
+
+    async fn transcript(most: usize, parts: Vec<(u8, String)>) -> String {
+        let frames = parts.into_iter().flat_map(|(kind, text)| {
+            let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+            [vec![kind, 0, 0, 0], length.to_vec(), text.into_bytes()].concat()
+        });
+        read(most, true, &frames.collect::<Vec<u8>>()).await
+    }
+
+    #[tokio::test]
+    async fn a_terminal_has_no_frames() {
+        assert_eq!(read(100, false, b"\x01 a\r\nb").await, " a\nb\n");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_framed_as_announced_broke_off() {
+        let text = read(100, true, b"\x01\0\0\0\0\0\0\x02ok<html></html>").await;
+        assert_eq!(text, "ok\n\n[the stream broke off here]\n");
+        // Four gigabytes that never come.
+        assert_eq!(read(100, true, b"\x01\0\0\0\xff\xff\xff\xffhalf").await, "half\n");
     }
 
     #[tokio::test]

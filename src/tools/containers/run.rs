@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::{AttachContainerOptionsBuilder, StartContainerOptions};
+use bollard::query_parameters::StartContainerOptions;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::{
     redaction::told,
 };
 use crate::{
-    docker::{Docker, names::quote},
+    docker::{Docker, Target, names::quote},
     error::{Error, Kind, Result},
     tool::{Access, Answer, Call, Json, Object, Output, Permission, Plan, Summary, Tool, schema, text},
     tools::view::{short_id, text as field},
@@ -206,8 +206,12 @@ impl RunContainer {
     async fn attended(&self, docker: &Docker, made: Made, seconds: u32) -> Result<Started> {
         let container = docker.container("container", &made.id).await?;
         let typed = docker.typed().await?;
-        let options = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
-        let mut attached = typed.attach_container(&made.id, Some(options)).await?;
+        let target = Target::new(format!("/containers/{}/attach", made.id))
+            .query("stream", "1")
+            .query("stdout", "1")
+            .query("stderr", "1")
+            .patient(Duration::from_secs(WRITE));
+        let mut attached = docker.duplex(target, None, !container.is("/Config/Tty")).await?;
         let condition = if self.new.auto_remove() { "removed" } else { "next-exit" };
         let exit = docker.waiting(&made.id, condition).await?;
         typed.start_container(&made.id, None::<StartContainerOptions>).await?;

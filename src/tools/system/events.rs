@@ -2,7 +2,10 @@
 
 mod probes;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -29,6 +32,8 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const REMEMBERED: usize = 256;
 /// How many events of a host are held while they are read.
 const HELD: usize = 2_000;
+/// How much text of a host's events is held; those of a sane daemon are a hundredth of it.
+const HELD_TEXT: usize = 16 << 20;
 /// How much longer than asked a stream may take, for clocks that differ.
 const SPARE: Duration = Duration::from_secs(5);
 /// The most characters of one attribute.
@@ -194,9 +199,12 @@ impl FleetTool for Events {
         // Neither filters nor an earlier end are left to the engine: all that it remembers is little,
         // and only unfiltered does it tell how far back that goes.
         let target = Target::new("/events").query("since", time::parameter(since)).query("until", time::parameter(end));
-        let mut reader = Reader { window, tool: self, now, past: 0, oldest: None, found: Vec::new() };
+        let mut reader =
+            Reader { window, tool: self, now, past: 0, oldest: None, found: VecDeque::new(), held: 0, cut: false };
         let notice = reader.read(docker, target).await?;
-        let Reader { past, oldest, mut found, .. } = reader;
+        let Reader { past, oldest, found, cut, .. } = reader;
+        let mut found: Vec<Event> = found.into_iter().map(|(event, _)| event).collect();
+        let notice = notice.or(cut.then_some("there are more than could be held: ask for a shorter window"));
         let looked = probes::look(docker, &found).await?;
         probes::hide(&mut found, &looked);
         found.retain(|event| self.wants_action(event));
@@ -306,6 +314,19 @@ impl Event {
         self.attributes.get(name).and_then(Value::as_str).map(redact::shown)
     }
 
+    /// Without the attributes that are not shown, and how much text is left.
+    fn slim(mut self) -> (Self, usize) {
+        let mut length = self.kind.len() + self.action.len() + self.more.len() + self.id.len();
+        if let Value::Object(attributes) = &mut self.attributes {
+            let is_shown = |name: &str| {
+                matches!(name, "name" | "execID") || DETAILS.iter().any(|(attribute, _)| *attribute == name)
+            };
+            attributes.retain(|name, value| is_shown(name) && value.is_string());
+            length += attributes.values().filter_map(Value::as_str).map(str::len).sum::<usize>();
+        }
+        (self, length)
+    }
+
     fn is_of(&self, container: &str) -> bool {
         let by_name = || self.attribute("name").as_deref() == Some(container);
         self.kind == "container" && (by_name() || (container.len() >= 4 && self.id.starts_with(container)))
@@ -368,7 +389,11 @@ struct Reader<'a> {
     /// How many the daemon remembered of the time since the window's begin.
     past: usize,
     oldest: Option<Timestamp>,
-    found: Vec<Event>,
+    /// What is wanted, with how much text it is.
+    found: VecDeque<(Event, usize)>,
+    held: usize,
+    /// Whether some had no room.
+    cut: bool,
 }
 
 impl Reader<'_> {
@@ -402,10 +427,14 @@ impl Reader<'_> {
         if !self.window.holds(event.at) || !self.tool.may_want(&event) {
             return;
         }
-        if self.found.len() == HELD {
-            self.found.remove(0);
+        let (event, length) = event.slim();
+        self.held += length;
+        self.found.push_back((event, length));
+        while self.found.len() > HELD || self.held > HELD_TEXT {
+            let Some((_, length)) = self.found.pop_front() else { break };
+            self.held -= length;
+            self.cut = true;
         }
-        self.found.push(event);
     }
 }
 

@@ -214,6 +214,8 @@ impl Reading {
             target = target.query("until", time::parameter(until));
         }
         let bytes = docker.bytes(target).await.map_err(|error| unreadable(error, container))?;
+        // How long a silence may be is for `next` to say.
+        let bytes = bytes.patient(Duration::MAX);
         let framed = bytes.multiplexed().unwrap_or(!container.is("/Config/Tty"));
         Ok(Self { bytes, lines: Some(Lines::new(framed)), resume: wanted.from })
     }

@@ -1,0 +1,175 @@
+//! JSON as values that take at most so much memory, however small their text is.
+
+use std::{cell::Cell, fmt};
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// What an allocation costs beside what is in it.
+const ALLOCATION: usize = 16;
+/// What one entry of an object takes: its key, its value, its hash.
+const ENTRY: usize = size_of::<String>() + size_of::<Value>() + size_of::<u64>();
+/// What one place in the index of an object takes.
+const PLACE: usize = size_of::<usize>() + 1;
+
+/// Why a text did not become a value.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// Its values would take more memory than there is room for.
+    TooMuch,
+    /// It is no JSON, or cut off.
+    Nonsense(serde_json::Error),
+}
+
+/// Reads a document, as `serde_json` does, within a room of so many bytes.
+///
+/// A value takes 72 bytes where its text takes two, and an object with one entry takes 500: what is harmless
+/// as text is a hundred times as large in memory.
+pub(super) fn parse(text: &[u8], room: usize) -> Result<Value, Unread> {
+    let room = Room { left: Cell::new(room), full: Cell::new(false) };
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let read = Seed(&room).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    read.map_err(|error| if room.full.get() { Unread::TooMuch } else { Unread::Nonsense(error) })
+}
+
+/// What may still be taken.
+struct Room {
+    left: Cell<usize>,
+    full: Cell<bool>,
+}
+
+impl Room {
+    fn take<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => {
+                self.full.set(true);
+                Err(E::custom("it takes too much memory"))
+            }
+        }
+    }
+
+    fn text<E: serde::de::Error>(&self, length: usize) -> Result<(), E> {
+        if length == 0 { Ok(()) } else { self.take(length + ALLOCATION) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed<'a>(&'a Room);
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.0.text(value.len())?;
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        let mut places = 0;
+        while let Some(value) = items.next_element_seed(self)? {
+            if list.len() == places {
+                places = (2 * places).max(4);
+                self.0.take((places - list.len()) * size_of::<Value>() + ALLOCATION)?;
+                list.reserve_exact(places - list.len());
+            }
+            list.push(value);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        let mut places = 0;
+        while let Some(key) = entries.next_key::<String>()? {
+            self.0.text(key.len())?;
+            if object.len() == places {
+                // As a hash table grows: 3 of 4, 7 of 8, 14 of 16.
+                let more = match places {
+                    0 => 3,
+                    3 => 7,
+                    places => 2 * places,
+                };
+                self.0.take((more - places) * (ENTRY + 2 * PLACE) + 2 * ALLOCATION)?;
+                places = more;
+            }
+            let value = entries.next_value_seed(self)?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: usize = 1 << 20;
+
+    #[test]
+    fn it_reads_what_serde_reads() {
+        for text in [
+            "null",
+            " true ",
+            "[1, -1, 18446744073709551615, -9223372036854775808, 0.1, 1e300, 12345678901234567890123]",
+            r#"{"b": {"a": [[], {}, ""]}, "a": "\u0041\n", "b": 2}"#,
+            r#"["a", {"k": [1, 2, 3, 4, 5, 6, 7, 8, 9], "l": null}]"#,
+        ] {
+            let (ours, theirs) = (parse(text.as_bytes(), ROOM).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(ours.to_string(), theirs.to_string());
+        }
+        let deep = "[".repeat(200);
+        for text in ["", "{", "[1,]", "{} {}", "1e999", "\"", r#"{"a" 1}"#, deep.as_str()] {
+            assert!(serde_json::from_str::<Value>(text).is_err());
+            assert!(matches!(parse(text.as_bytes(), ROOM), Err(Unread::Nonsense(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn small_text_that_becomes_large_is_refused() {
+        for element in ["0", "{}", "[]", "[0]", r#"{"":0}"#, r#""""#] {
+            let text = format!("[{}{element}]", format!("{element},").repeat(100_000));
+            assert!(matches!(parse(text.as_bytes(), ROOM), Err(Unread::TooMuch)), "{element}");
+            assert!(parse(text.as_bytes(), 1 << 30).is_ok(), "{element}");
+        }
+        // Text itself is what it is.
+        let long = serde_json::to_string(&"x".repeat(900_000)).unwrap();
+        assert!(parse(long.as_bytes(), ROOM).is_ok());
+    }
+}
