@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Result},
     redact,
     secret::Secrets,
-    tool::{Answer, Call, Effect, Json, ObjectKind, Permission, Permissions, Plan, Progress},
+    tool::{Answer, Call, Effect, Json, ObjectKind, Permission, Permissions, Plan, Progress, cursor::Cursors},
 };
 use audit::Audit;
 use body::Finding;
@@ -66,6 +66,7 @@ pub struct Gateway {
     secrets: Arc<Secrets>,
     jobs: Jobs,
     joins: Joins,
+    cursors: Cursors,
     account: Option<String>,
     own_container: Option<String>,
     running: TaskTracker,
@@ -167,6 +168,7 @@ impl Gateway {
             secrets,
             jobs: Jobs::default(),
             joins: Joins::default(),
+            cursors: Cursors::new()?,
             account,
             own_container,
             running,
@@ -238,7 +240,7 @@ impl Gateway {
     ) -> Result<Answer, Failure> {
         let Request { arguments, caller, voice, progress, cancelled, patience, .. } = request;
         let reports = Reports::new(progress);
-        let call = Call::new(reports.sink(), self.labels(entry.card.name), self.secrets.clone());
+        let call = Call::new(reports.sink(), self.labels(entry.card.name), self.secrets.clone(), self.cursors.clone());
         let (gateway, running, noted, principal) =
             (self.clone(), entry.clone(), record.clone(), caller.principal.clone());
         let work = Work::start(entry.card.name, principal, entry.card.stoppable, record, reports, |ending| {
@@ -321,6 +323,7 @@ impl Gateway {
                 let host = hosts.first().ok_or_else(|| Error::internal("a call has no host"))?;
                 let name = host.config().name.as_str();
                 let arguments = tool.arguments();
+                let call = call.bound(entry.card.name, [name].into_iter(), &arguments);
                 record.arguments(&arguments);
                 let limit =
                     tool.deadline().unwrap_or(if entry.card.access.effect == Effect::Read { READ } else { WRITE });
@@ -361,6 +364,8 @@ impl Gateway {
             }
             Run::Fleet(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
+                let names = hosts.iter().map(|host| host.config().name.as_str());
+                let call = call.bound(entry.card.name, names, &tool.arguments());
                 record.arguments(&tool.arguments());
                 if let [host] = hosts.as_slice() {
                     admit(entry, host, Effect::Read, Permissions::READ, Some(record))?;

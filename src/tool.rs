@@ -1,5 +1,6 @@
 //! A tool, declared once: its input struct is the tool, and everything a client sees follows from it.
 
+pub mod cursor;
 pub mod page;
 mod plan;
 pub mod schema;
@@ -23,6 +24,7 @@ use crate::{
     redact,
     secret::Secrets,
 };
+use cursor::Cursors;
 
 /// A JSON object: arguments, schemas, structured answers.
 pub type Json = Map<String, Value>;
@@ -48,17 +50,43 @@ pub struct Call {
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
     labels: Option<Arc<Vec<(String, String)>>>,
     secrets: Arc<Secrets>,
+    cursors: Cursors,
 }
 
 impl Call {
-    /// A call that reports to `progress`, marks what it makes with `labels` and may name `secrets`.
+    /// A call that reports to `progress`, marks what it makes with `labels`, may name `secrets`, and says
+    /// with `cursors` how its answer goes on.
     #[must_use]
     pub fn new(
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
         labels: Option<Arc<Vec<(String, String)>>>,
         secrets: Arc<Secrets>,
+        cursors: Cursors,
     ) -> Self {
-        Self { progress, labels, secrets }
+        Self { progress, labels, secrets, cursors }
+    }
+
+    /// A call that nobody watches, for tests of what tools make of answers.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        Self::new(
+            Arc::new(|_| {}),
+            None,
+            Arc::default(),
+            Cursors::new().unwrap_or_else(|error| unreachable!("{error}")),
+        )
+    }
+
+    /// The cursors of this call, bound to its tool, hosts and arguments.
+    #[must_use]
+    pub fn cursors(&self) -> &Cursors {
+        &self.cursors
+    }
+
+    /// Binds its cursors to what it asks and whom.
+    #[must_use]
+    pub fn bound<'a>(self, tool: &str, hosts: impl Iterator<Item = &'a str>, arguments: &Json) -> Self {
+        Self { cursors: self.cursors.bound(tool, hosts, arguments), ..self }
     }
 
     /// The same call, reporting to somebody else.
@@ -156,7 +184,7 @@ pub trait FleetTool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + '
     ///
     /// # Errors
     /// Whatever makes the whole answer impossible.
-    fn combine(self, answers: Vec<HostAnswer<Self::Part>>) -> Result<Self::Output>;
+    fn combine(self, answers: Vec<HostAnswer<Self::Part>>, call: &Call) -> Result<Self::Output>;
 }
 
 /// What one host contributed to a fleet's answer.
@@ -521,7 +549,7 @@ impl<T: FleetTool> FleetCall for T {
             if let (true, Some(HostAnswer { answer: Err(error), .. })) = (single, answers.first()) {
                 return Err(error.clone());
             }
-            self.combine(answers)?.answer(None)
+            self.combine(answers, call)?.answer(None)
         })
     }
 }

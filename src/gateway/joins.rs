@@ -109,11 +109,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::secret::Secrets;
-
-    fn call() -> Call {
-        Call::new(Arc::new(|_| {}), None, Arc::new(Secrets::new(None, &std::collections::BTreeMap::new())))
-    }
 
     fn key(host: &str) -> Key {
         Key::new("os:tester", "pull_image", host, &Json::new())
@@ -148,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_same_call_is_done_once_and_answered_twice() {
-        let (joins, seen, call) = (Joins::default(), Seen::default(), call());
+        let (joins, seen, call) = (Joins::default(), Seen::default(), Call::alone());
         let one = || joins.join(key("a"), &call, |_| seen.work(Duration::from_secs(3)));
         let (first, second, other) =
             tokio::join!(one(), one(), joins.join(key("b"), &call, |_| seen.work(Duration::from_secs(1))));
@@ -161,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_ends_with_the_last_who_waits() {
-        let (joins, seen, call) = (Joins::default(), Seen::default(), call());
+        let (joins, seen, call) = (Joins::default(), Seen::default(), Call::alone());
         let mut first = Box::pin(joins.join(key("a"), &call, |_| seen.work(Duration::from_secs(9))));
         let mut second = Box::pin(joins.join(key("a"), &call, |_| seen.work(Duration::from_secs(9))));
         assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
@@ -176,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_defect_of_the_work_is_told_to_all() {
-        let (joins, call) = (Joins::default(), call());
+        let (joins, call) = (Joins::default(), Call::alone());
         let broken = joins.join(key("a"), &call, |_| async { panic!("a defect") }).await;
         assert_eq!(broken.unwrap_err().kind(), crate::error::Kind::Internal);
     }

@@ -1,53 +1,74 @@
 //! Small answers: the caps of one answer, and the cursor that goes on where it was cut.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::Json;
-use crate::error::{Error, Result};
+use super::{
+    Json,
+    cursor::{self, Cursor, Cursors},
+    text,
+};
+use crate::{error::Result, redact};
 
 /// The most characters of one channel.
 pub const LONGEST_ANSWER: usize = 24_000;
+/// The most bytes of one channel, about 1,500 tokens, where the call does not say how much it wants.
+pub const USUAL_ANSWER: usize = 6_000;
+/// The bytes that rows have in any case, however much stands beside them.
+const LEAST_ROOM: usize = 2_000;
 
 /// Makes a structured answer fit: shortens the longest lists and texts step by step, and says so.
 ///
 /// Tools page their lists themselves; this is for what no page fits, such as an engine's own document.
 pub fn fit(fields: &mut Json) {
     let size = |fields: &Json| serde_json::to_string(fields).map_or(0, |text| text.chars().count());
-    for (items, characters) in [(500, 8_000), (100, 2_000), (40, 600), (15, 200), (5, 80), (1, 20)] {
+    let steps = [(500, 8_000), (100, 2_000), (40, 600), (15, 200), (5, 80), (1, 20)];
+    for (items, characters) in steps {
         if size(fields) <= LONGEST_ANSWER {
             return;
         }
-        for value in fields.values_mut() {
-            shorten(value, items, characters);
+        for (_, value) in fields.iter_mut().filter(|(name, _)| *name != "cursor") {
+            shorten(value, items, items.max(40), characters);
         }
         fields.insert("truncated".into(), true.into());
     }
+    // Wide and deep at once: level by level it loses nothing but its leaves.
+    for items in [15, 5, 1] {
+        if size(fields) <= LONGEST_ANSWER {
+            return;
+        }
+        fields.values_mut().for_each(|value| shorten(value, items, items, 200));
+    }
 }
 
-fn shorten(value: &mut Value, items: usize, characters: usize) {
+fn shorten(value: &mut Value, items: usize, members: usize, characters: usize) {
     match value {
-        Value::String(text) => {
-            if let Some((end, _)) = text.char_indices().nth(characters) {
-                text.truncate(end);
-                text.push('…');
-            }
-        }
+        Value::String(text) => clip(text, characters),
         Value::Array(list) => {
             list.truncate(items);
             for value in list {
-                shorten(value, items, characters);
+                shorten(value, items, members, characters);
             }
         }
         Value::Object(fields) => {
-            let dropped: Vec<String> = fields.keys().skip(items.max(40)).cloned().collect();
-            for name in dropped {
-                fields.remove(&name);
-            }
-            fields.values_mut().for_each(|value| shorten(value, items, characters));
+            let kept = std::mem::take(fields).into_iter().take(members);
+            *fields = kept
+                .map(|(mut name, mut value)| {
+                    clip(&mut name, characters.max(100));
+                    shorten(&mut value, items, members, characters);
+                    (name, value)
+                })
+                .collect();
         }
         _ => {}
+    }
+}
+
+fn clip(text: &mut String, characters: usize) {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 
@@ -68,32 +89,12 @@ pub fn cut(text: String) -> String {
     format!("{head}{NOTICE}{rest}")
 }
 
-/// Where the next page begins: after the row with this key, whatever came or went meanwhile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Cursor(String);
-
-impl Cursor {
-    /// A cursor behind the row with this key.
-    #[must_use]
-    pub fn after(key: &str) -> Self {
-        Self(percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string())
-    }
-
-    /// The key of the last row that was shown.
-    ///
-    /// # Errors
-    /// `invalid` for one that no answer gave.
-    pub fn key(&self) -> Result<String> {
-        percent_encoding::percent_decode_str(&self.0).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| {
-            Error::invalid("argument \"cursor\" is not one that an answer gave").hint("call again without a cursor")
-        })
-    }
-}
-
 /// What an answer that may be cut says about itself.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Page {
+    /// Whether there is more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
     /// How many rows there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<usize>,
@@ -103,70 +104,207 @@ pub struct Page {
     /// Goes on after them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
+    /// How many come after them.
+    #[serde(skip)]
+    pub more: usize,
 }
 
 impl Page {
     /// For a summary: nothing when all is shown, else how much and how to go on.
     #[must_use]
     pub fn rest(&self) -> String {
-        match (self.shown, self.total) {
-            (Some(shown), Some(total)) if self.cursor.is_some() => {
-                format!(" shown, {} more: give the cursor or a narrower filter", total - shown)
-            }
-            _ => String::new(),
+        match self.more {
+            0 => String::new(),
+            more => format!(" shown, {more} more: give the cursor or a narrower filter"),
         }
     }
 }
 
-/// Cuts sorted rows to a page: those after the cursor, at most `limit`, and no more than fit an answer.
+/// Which page of its rows a call wants.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// Behind which row it begins.
+    pub cursor: Option<&'a Cursor>,
+    /// How many rows were asked for; an answer is then as long as one may be.
+    pub limit: Option<usize>,
+    /// How many rows there are where the call does not say; the answer is then a usual one.
+    pub usual: usize,
+    /// How many bytes of the answer are taken by what stands beside the rows.
+    pub taken: usize,
+}
+
+/// Puts rows in the order of their keys and cuts them to a page: those after the cursor, at most as many
+/// as are wanted, and no more than fit in either channel.
 ///
 /// # Errors
-/// `invalid` for a broken cursor.
+/// `invalid` for a cursor of anybody else.
 pub fn paged<T: Serialize>(
     rows: Vec<T>,
     key: impl Fn(&T) -> String,
-    cursor: Option<&Cursor>,
-    limit: usize,
+    wanted: Wanted<'_>,
+    cursors: &Cursors,
 ) -> Result<(Vec<T>, Page)> {
-    let start = cursor.map(Cursor::key).transpose()?;
-    let rest: Vec<T> = rows.into_iter().filter(|row| start.as_ref().is_none_or(|start| key(row) > *start)).collect();
-    let total = rest.len();
-    let mut room = LONGEST_ANSWER.saturating_sub(2_000);
-    let mut shown: usize = 0;
-    for row in rest.iter().take(limit) {
-        let size = serde_json::to_string(row).map_or(0, |text| text.len() + 1);
-        if size > room && shown > 0 {
+    let start = wanted.cursor.map(|cursor| cursors.open(cursor)).transpose()?;
+    let start = start.as_deref().map(Position::of);
+    let total = rows.len();
+    let mut rows: Vec<(String, T)> = rows.into_iter().map(|row| (cursor::key(&key(&row)), row)).collect();
+    rows.sort_by(|(left, _), (right, _)| left.cmp(right));
+    let rest: Vec<(Position, T)> =
+        numbered(rows).filter(|(position, _)| start.as_ref().is_none_or(|start| position > start)).collect();
+    let (longest, frame) = if wanted.limit.is_some() { (LONGEST_ANSWER, 1_500) } else { (USUAL_ANSWER, 800) };
+    let room = longest.saturating_sub(frame + wanted.taken).max(LEAST_ROOM);
+    let shown = fitting(rest.iter().map(|(_, row)| row).take(wanted.limit.unwrap_or(wanted.usual)), room);
+    let more = rest.len() - shown;
+    let last = rest.get(shown.wrapping_sub(1)).filter(|_| more > 0);
+    let cursor = last.map(|(position, _)| cursors.seal(&position.to_string()));
+    let page = if more > 0 || start.is_some() {
+        Page { truncated: more > 0, total: Some(total), shown: Some(shown), cursor, more }
+    } else {
+        Page::default()
+    };
+    Ok((rest.into_iter().take(shown).map(|(_, row)| row).collect(), page))
+}
+
+/// A row's place among the others: its key, and how many before it have the same one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Position {
+    key: String,
+    number: usize,
+}
+
+impl Position {
+    fn of(text: &str) -> Self {
+        // No key has a control character.
+        let (key, number) = text.split_once('\0').unwrap_or((text, ""));
+        Self { key: key.to_owned(), number: number.parse().unwrap_or_default() }
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.key)?;
+        if self.number > 0 { write!(formatter, "\0{}", self.number) } else { Ok(()) }
+    }
+}
+
+fn numbered<T>(rows: Vec<(String, T)>) -> impl Iterator<Item = (Position, T)> {
+    let mut before: Option<(String, usize)> = None;
+    rows.into_iter().map(move |(key, row)| {
+        let number = before.take().filter(|(last, _)| *last == key).map_or(0, |(_, number)| number + 1);
+        before = Some((key.clone(), number));
+        (Position { key, number }, row)
+    })
+}
+
+/// How many of the first rows fit into so many bytes, as data and as a table; one always does.
+fn fitting<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>, room: usize) -> usize {
+    let (mut used, mut values) = (0, Vec::new());
+    for row in rows {
+        let mut value = serde_json::to_value(row).unwrap_or_default();
+        // A mask may be longer than what it hides.
+        redact::texts(&mut value);
+        used += value.to_string().len() + 1;
+        if used > room && !values.is_empty() {
             break;
         }
-        room = room.saturating_sub(size);
-        shown += 1;
+        values.push(value);
     }
-    let cursor = rest.get(shown.wrapping_sub(1)).filter(|_| shown < total).map(|row| Cursor::after(&key(row)));
-    let page = match cursor {
-        None => Page::default(),
-        cursor => Page { total: Some(total), shown: Some(shown), cursor },
-    };
-    Ok((rest.into_iter().take(shown).collect(), page))
+    while values.len() > 1 && text::rows(&values).len() > room {
+        values.pop();
+    }
+    values.len()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn pages_join_without_a_row_twice_or_missed() {
-        let rows: Vec<String> = (0..250).map(|number| format!("row-{number:03}")).collect();
-        let mut seen = Vec::new();
-        let mut cursor = None;
-        loop {
-            let (shown, page) = paged(rows.clone(), Clone::clone, cursor.as_ref(), 40).unwrap();
-            seen.extend(shown);
-            cursor = page.cursor;
-            if cursor.is_none() {
-                break;
+    fn wanted(cursor: Option<&Cursor>, limit: usize) -> Wanted<'_> {
+        Wanted { cursor, limit: Some(limit), ..Wanted::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_twice_and_none_missed_that_was_always_there(
+            always in prop::collection::btree_set("[a-c]{1,4}", 0..60),
+            pages in prop::collection::vec((prop::collection::btree_set("[a-c]{1,5}", 0..40), 1_usize..9), 1..12),
+        ) {
+            let cursors = Cursors::new().unwrap();
+            let (mut seen, mut cursor): (Vec<String>, _) = (Vec::new(), None);
+            // What comes and goes is another set on every page.
+            for (others, limit) in pages.iter().chain(std::iter::repeat(&(BTreeSet::new(), 5))) {
+                let rows: Vec<String> = others.union(&always).cloned().collect::<Vec<_>>().into_iter().rev().collect();
+                let (shown, page) = paged(rows, Clone::clone, wanted(cursor.as_ref(), *limit), &cursors).unwrap();
+                prop_assert_eq!(page.truncated, page.cursor.is_some());
+                prop_assert!(!page.truncated || page.shown == Some(shown.len()));
+                seen.extend(shown);
+                cursor = page.cursor;
+                if cursor.is_none() {
+                    break;
+                }
             }
+            let distinct: BTreeSet<String> = seen.iter().cloned().collect();
+            prop_assert_eq!(distinct.len(), seen.len());
+            prop_assert!(always.is_subset(&distinct), "{:?} lacks some of {:?}", seen, always);
         }
-        assert_eq!(seen, rows);
+
+        #[test]
+        fn rows_that_nothing_tells_apart_are_all_shown(copies in 1_usize..40, limit in 1_usize..9, long in any::<bool>()) {
+            let cursors = Cursors::new().unwrap();
+            let key = if long { "x".repeat(1_000) } else { String::new() };
+            let (mut seen, mut cursor) = (0, None);
+            loop {
+                let rows = vec![7; copies];
+                let (shown, page) = paged(rows, |_| key.clone(), wanted(cursor.as_ref(), limit), &cursors).unwrap();
+                seen += shown.len();
+                cursor = page.cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            prop_assert_eq!(seen, copies);
+        }
+
+        #[test]
+        fn every_document_fits(document in deep()) {
+            let mut fields = Json::from_iter([("raw".to_owned(), document)]);
+            fit(&mut fields);
+            prop_assert!(serde_json::to_string(&fields).unwrap().chars().count() <= LONGEST_ANSWER);
+        }
+    }
+
+    /// A document that is wide, deep, or both.
+    fn deep() -> impl Strategy<Value = Value> {
+        (1_usize..70, 1_usize..4, 1_usize..3_000).prop_map(|(width, depth, length)| {
+            let text = Value::from("x".repeat(length));
+            (0..depth).fold(text, |inner, level| {
+                let named = |number: usize| (format!("{number}{}", "k".repeat(length / 10)), inner.clone());
+                let width = width >> (level * 2);
+                if level == 1 {
+                    vec![inner.clone(); width].into()
+                } else {
+                    Value::Object((0..width).map(named).collect())
+                }
+            })
+        })
+    }
+
+    #[test]
+    fn a_page_says_how_much_there_is() {
+        let cursors = Cursors::new().unwrap();
+        let page = |cursor: Option<&Cursor>| {
+            paged(vec!["c", "a", "b"], |row| (*row).to_owned(), wanted(cursor, 2), &cursors).unwrap()
+        };
+        let (rows, first) = page(None);
+        assert_eq!((rows, first.total, first.shown), (vec!["a", "b"], Some(3), Some(2)));
+        assert_eq!(first.rest(), " shown, 1 more: give the cursor or a narrower filter");
+        let (rows, last) = page(first.cursor.as_ref());
+        assert_eq!((rows, last.truncated, last.total, last.shown), (vec!["c"], false, Some(3), Some(1)));
+        assert!(last.cursor.is_none() && last.rest().is_empty());
     }
 
     #[test]
@@ -186,8 +324,18 @@ mod tests {
 
     #[test]
     fn an_answer_has_an_end() {
-        let rows: Vec<String> = (0..100).map(|number| format!("{number:03}{}", "x".repeat(1000))).collect();
-        let (shown, page) = paged(rows, Clone::clone, None, 100).unwrap();
-        assert!(shown.len() < 24 && page.cursor.is_some());
+        let cursors = Cursors::new().unwrap();
+        let rows = || (0..100).map(|number| format!("{number:03}{}", "x".repeat(1000))).collect::<Vec<_>>();
+        let (shown, page) = paged(rows(), Clone::clone, wanted(None, 100), &cursors).unwrap();
+        assert!((20..24).contains(&shown.len()) && page.cursor.is_some());
+        let usual = Wanted { usual: 50, ..Wanted::default() };
+        assert_eq!(paged(rows(), Clone::clone, usual, &cursors).unwrap().0.len(), 5);
+        // A table has a column for what only one row has.
+        let odd = |number: usize| Json::from_iter([(format!("{number:03}"), Value::from(1))]);
+        let (shown, _) =
+            paged((0..500).map(odd).collect(), |row| row.keys().cloned().collect(), wanted(None, 500), &cursors)
+                .unwrap();
+        let values: Vec<Value> = shown.into_iter().map(Value::Object).collect();
+        assert!(text::rows(&values).len() <= LONGEST_ANSWER, "{}", values.len());
     }
 }

@@ -40,6 +40,13 @@ fn flat(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
+/// Rows as the table of them, for whoever has to know how long it is.
+pub(super) fn rows(rows: &[Value]) -> String {
+    let mut text = String::new();
+    table(&mut text, "", rows);
+    text
+}
+
 fn table(text: &mut String, name: &str, rows: &[Value]) {
     let mut columns: Vec<&str> = Vec::new();
     for row in rows.iter().filter_map(Value::as_object) {

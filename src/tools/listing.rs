@@ -1,5 +1,7 @@
 //! Lists over several hosts: what all of them filter by, and how their rows become one page.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -8,13 +10,19 @@ use crate::{
     error::Result,
     redact,
     tool::{
-        HostAnswer, HostStatus,
-        page::{Cursor, Page, paged},
+        Call, HostAnswer, HostStatus,
+        cursor::Cursor,
+        page::{Page, Wanted, paged},
     },
+    tools::view::clipped,
 };
 
 /// How many rows a page has, where the call does not say.
 const ROWS: usize = 50;
+/// How many bytes say how the hosts took part.
+const HOSTS: usize = 3_000;
+/// The most characters of one host's error, where there are very many hosts.
+const LONGEST_ERROR: usize = 160;
 
 /// The mark of what was made through us.
 const MANAGED: &str = "quaymaster.managed";
@@ -72,18 +80,49 @@ impl<'a> Labels<'a> {
 /// The rows of all hosts that answered, sorted and cut to a page, and how each host took part.
 ///
 /// # Errors
-/// `invalid` for a broken cursor.
+/// `invalid` for a cursor that this call did not give.
 pub(crate) fn page<T: Serialize>(
     answers: Vec<HostAnswer<Vec<T>>>,
     key: impl Fn(&T) -> String,
     cursor: Option<&Cursor>,
     limit: Option<usize>,
+    call: &Call,
 ) -> Result<(Vec<T>, Vec<HostStatus>, Page)> {
-    let hosts = HostStatus::of(&answers);
-    let mut rows: Vec<T> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
-    rows.sort_by_cached_key(&key);
-    let (rows, page) = paged(rows, key, cursor, limit.unwrap_or(ROWS))?;
+    let hosts = folded(HostStatus::of(&answers));
+    let rows: Vec<T> = answers.into_iter().filter_map(|answer| answer.answer.ok()).flatten().collect();
+    let wanted = Wanted { cursor, limit, usual: ROWS, taken: size(&hosts) };
+    let (rows, page) = paged(rows, key, wanted, call.cursors())?;
     Ok((rows, hosts, page))
+}
+
+/// How the hosts took part, in bounded space: where there are very many, those that did not answer by name
+/// and the rest by number.
+fn folded(hosts: Vec<HostStatus>) -> Vec<HostStatus> {
+    if size(&hosts) <= HOSTS {
+        return hosts;
+    }
+    let (mut named, mut others, mut room) = (Vec::new(), BTreeMap::<String, usize>::new(), HOSTS);
+    for mut host in hosts {
+        let status = host.status.clone().unwrap_or_default();
+        host.error = host.error.map(|error| clipped(&error, LONGEST_ERROR));
+        let taken = size(std::slice::from_ref(&host));
+        if status != "ok" && taken <= room {
+            room -= taken;
+            named.push(host);
+        } else {
+            *others.entry(status).or_default() += 1;
+        }
+    }
+    let others = others.into_iter().map(|(status, number)| HostStatus {
+        host: format!("{number} others"),
+        status: Some(status),
+        error: None,
+    });
+    named.into_iter().chain(others).collect()
+}
+
+fn size(hosts: &[HostStatus]) -> usize {
+    serde_json::to_string(hosts).map_or(0, |text| text.len())
 }
 
 #[cfg(test)]
@@ -102,10 +141,32 @@ mod tests {
         };
         let key = |row: &&str| (*row).to_owned();
         let all = || answers([&["d", "a"], &["c", "b"]]);
-        let (rows, hosts, cut) = page(all(), key, None, Some(3)).unwrap();
+        let call = Call::alone();
+        let (rows, hosts, cut) = page(all(), key, None, Some(3), &call).unwrap();
         assert_eq!((rows, hosts.len(), cut.total), (vec!["a", "b", "c"], 3, Some(4)));
-        let (rows, _, last) = page(all(), key, cut.cursor.as_ref(), None).unwrap();
+        let (rows, _, last) = page(all(), key, cut.cursor.as_ref(), None, &call).unwrap();
         assert_eq!((rows, last.cursor), (vec!["d"], None));
+    }
+
+    #[test]
+    fn a_thousand_hosts_are_a_few_lines() {
+        let answer = |number: usize| match number % 50 {
+            0 => Err(Error::unreachable("x".repeat(1_000))),
+            _ => Ok(vec![number]),
+        };
+        let answers =
+            |count| (0..count).map(|number| HostAnswer { host: format!("host-{number}"), answer: answer(number) });
+        let key = |row: &usize| format!("{row:04}");
+        let (rows, hosts, _) = page(answers(1_000).collect(), key, None, Some(500), &Call::alone()).unwrap();
+        assert!(rows.len() == 500 && size(&hosts) < HOSTS + 100, "{}", size(&hosts));
+        let named = hosts.iter().filter(|host| host.error.is_some()).count();
+        assert!(named > 10, "{hosts:?}");
+        let others = |status: &str| {
+            hosts.iter().find(|host| host.host.ends_with(" others") && host.status.as_deref() == Some(status))
+        };
+        assert_eq!(others("ok").unwrap().host, "980 others");
+        assert_eq!(others("unreachable").unwrap().host, format!("{} others", 20 - named));
+        assert_eq!(page(answers(9).collect(), key, None, None, &Call::alone()).unwrap().1.len(), 9);
     }
 
     #[test]

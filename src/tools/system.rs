@@ -71,7 +71,7 @@ impl FleetTool for Ping {
         Ok(Answered { host: docker.host().to_owned(), latency_ms })
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Answered>>) -> Result<Pings> {
+    fn combine(self, answers: Vec<HostAnswer<Answered>>, _: &Call) -> Result<Pings> {
         let hosts = HostStatus::of(&answers);
         Ok(Pings { pings: parts(answers), hosts })
     }
@@ -124,7 +124,7 @@ impl FleetTool for Version {
         Ok(Engine::of(docker.host(), &document))
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Engine>>) -> Result<Versions> {
+    fn combine(self, answers: Vec<HostAnswer<Engine>>, _: &Call) -> Result<Versions> {
         let hosts = HostStatus::of(&answers);
         let mut versions = parts(answers);
         fit(&mut versions, &mut ROOM.clone());

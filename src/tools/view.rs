@@ -68,6 +68,16 @@ pub(crate) fn clipped(text: &str, characters: usize) -> String {
     text
 }
 
+/// The first texts, and how many more there are.
+pub(crate) fn few(mut texts: Vec<String>, most: usize) -> Vec<String> {
+    let more = texts.len().saturating_sub(most);
+    if more > 0 {
+        texts.truncate(most);
+        texts.push(format!("and {more} more"));
+    }
+    texts
+}
+
 /// Keeps the first rows, as many as fit into the room that is left in an answer, and takes it.
 pub(crate) fn fit<T: serde::Serialize>(rows: &mut Vec<T>, room: &mut usize) {
     let mut kept = 0;
@@ -145,6 +155,13 @@ mod tests {
         let (mut rows, mut room) = (vec!["12345"; 10], 20);
         fit(&mut rows, &mut room);
         assert_eq!((rows.len(), room), (2, 4));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let texts = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
+        assert_eq!(few(texts(3), 3), ["0", "1", "2"]);
+        assert_eq!(few(texts(5), 3), ["0", "1", "2", "and 2 more"]);
     }
 
     #[test]

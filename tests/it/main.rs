@@ -8,6 +8,7 @@
     reason = "a test that meets what it does not expect is to end there"
 )]
 
+mod answers;
 mod approvals;
 mod arguments;
 mod asking;

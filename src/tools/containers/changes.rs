@@ -14,7 +14,8 @@ use crate::{
     error::{Error, Result},
     tool::{
         Access, Call, Plan, Summary, Tool,
-        page::{Cursor, Page, paged},
+        cursor::Cursor,
+        page::{Page, Wanted, paged},
     },
     tools::view::{clipped, text},
 };
@@ -37,7 +38,7 @@ pub(super) struct ContainerChanges {
     /// Only what is in this directory, such as `/etc`.
     #[serde(default)]
     path: Option<String>,
-    /// At most this many directories. Default: 50.
+    /// At most this many directories. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -104,7 +105,7 @@ impl Tool for ContainerChanges {
         Ok(Plan::declared(Self::ACCESS).on([reading.container("container", &self.container).await?]))
     }
 
-    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Changes> {
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Changes> {
         let container = plan.object()?;
         let document =
             docker.json(Target::new(format!("/containers/{}/changes", container.id)).patient(PATIENCE)).await?;
@@ -112,8 +113,9 @@ impl Tool for ContainerChanges {
         let sum = |number: fn(&Directory) -> usize| all.iter().map(number).sum();
         let (added, changed, deleted) =
             (sum(|directory| directory.added), sum(|directory| directory.changed), sum(|directory| directory.deleted));
+        let wanted = Wanted { cursor: self.cursor.as_ref(), limit: self.limit, usual: 50, taken: 0 };
         let key = |directory: &Directory| directory.directory.clone();
-        let (directories, page) = paged(all, key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        let (directories, page) = paged(all, key, wanted, call.cursors())?;
         Ok(Changes { container: container.name.clone(), added, changed, deleted, directories, page })
     }
 }

@@ -7,17 +7,17 @@ use serde_json::Value;
 use crate::{
     docker::{Docker, Filters, Target},
     error::Result,
-    redact,
-    tool::{
-        Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page},
-        text::count,
-    },
+    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing::{self, Labels},
-        view::{bytes, container_name, short_id, text},
+        view::{bytes, clipped, container_name, few, short_id, text},
     },
 };
+
+/// The longest text of somebody else's in a row, in characters.
+const LONGEST: usize = 255;
+/// How many ports of a container a row shows.
+const PORTS: usize = 30;
 
 /// Lists containers: name, image, state, status with health and age, published ports.
 ///
@@ -58,7 +58,7 @@ pub(super) struct ListContainers {
     /// Sizes on disk too, which is slow. Default: false.
     #[serde(default)]
     size: bool,
-    /// At most this many rows. Default: 50.
+    /// At most this many rows. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -149,8 +149,8 @@ impl FleetTool for ListContainers {
         Ok(containers.map(|container| row(docker.host(), container)).collect())
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Containers> {
-        let (containers, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>, call: &Call) -> Result<Containers> {
+        let (containers, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit, call)?;
         Ok(Containers { containers, hosts, page })
     }
 }
@@ -165,14 +165,14 @@ fn row(host: &str, container: &Value) -> Row {
     let label = |name: &str| container.get("Labels").and_then(|labels| labels.get(name)).and_then(Value::as_str);
     Row {
         host: host.to_owned(),
-        name: container_name(container).to_owned(),
+        name: clipped(container_name(container), LONGEST),
         id: short_id(text(container, "Id")),
-        image: image(text(container, "Image")),
-        state: text(container, "State").to_owned(),
-        status: text(container, "Status").to_owned(),
-        ports: ports(container.get("Ports")),
-        project: label("com.docker.compose.project").map(redact::shown),
-        service: label("com.docker.compose.service").map(redact::shown),
+        image: clipped(&image(text(container, "Image")), LONGEST),
+        state: clipped(text(container, "State"), LONGEST),
+        status: clipped(text(container, "Status"), LONGEST),
+        ports: few(ports(container.get("Ports")), PORTS),
+        project: label("com.docker.compose.project").map(|project| clipped(project, LONGEST)),
+        service: label("com.docker.compose.service").map(|service| clipped(service, LONGEST)),
         size: container.get("SizeRw").and_then(Value::as_u64).map(bytes),
     }
 }

@@ -17,12 +17,12 @@ use crate::{
         stream::{IDLE, Line, Lines, Source},
     },
     error::{Error, Result},
-    tool::{Access, Call, Object, Plan, Text, Tool, page::Cursor, text::count},
+    tool::{Access, Call, Object, Plan, Text, Tool, cursor::Cursor, text::count},
     tools::{time::Window, view::clipped},
 };
 pub(super) use reading::{Ending, Entry, Position, Reading, Step, Wanted};
 pub(super) use selection::pattern;
-use selection::{Choice, Grep, Order, Selection};
+use selection::{Choice, Grep, Order, ROOM, Selection, USUAL_ROOM};
 
 /// How long a scan may take before it answers with what it found.
 const SCAN: Duration = Duration::from_secs(40);
@@ -40,7 +40,7 @@ const MOST: usize = 22_000;
 pub(super) struct ContainerLogs {
     /// Name or id.
     container: String,
-    /// At most this many lines; with `grep`, matching lines. Default: 100.
+    /// At most this many lines; with `grep`, matching lines. Default: 100, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1))]
     tail: Option<usize>,
@@ -69,7 +69,7 @@ pub(super) struct ContainerLogs {
     /// Shows when each line was written. Default: false.
     #[serde(default)]
     timestamps: bool,
-    /// Folds equal lines that follow each other into one with a count. Default: false.
+    /// Folds equal lines that follow each other into one, with count, first and last time. Default: false.
     #[serde(default)]
     dedupe: bool,
     /// Then waits this many seconds for new lines. Default: 0.
@@ -111,14 +111,14 @@ impl Tool for ContainerLogs {
         Some(SCAN + Duration::from_secs(5) + self.following())
     }
 
-    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        self.scan()?;
+    async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
+        self.scan(call)?;
         Ok(Plan::declared(Self::ACCESS).on([reading.container("container", &self.container).await?]))
     }
 
-    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Text> {
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
         let container = plan.object()?;
-        let mut scan = self.scan()?;
+        let mut scan = self.scan(call)?;
         let mut redaction = Redaction::new(&container.masks, scan.wanted.is_whole());
         scan.run(docker, container, Instant::now() + SCAN, &mut redaction).await?;
         let following = self.following();
@@ -134,7 +134,7 @@ impl Tool for ContainerLogs {
         Ok(Text {
             source: format!("container {}", container.name),
             body: scan.selection.body(),
-            summary: scan.summary(&container.name),
+            summary: scan.summary(&container.name, call),
         })
     }
 }
@@ -145,9 +145,9 @@ impl ContainerLogs {
     }
 
     /// What the arguments ask for, or why they make no sense.
-    fn scan(&self) -> Result<Scan> {
+    fn scan(&self, call: &Call) -> Result<Scan> {
         let window = Window::parse(self.since.as_deref(), self.until.as_deref())?;
-        let from = self.cursor.as_ref().map(Position::of).transpose()?;
+        let from = self.cursor.as_ref().map(|cursor| Position::of(&call.cursors().open(cursor)?)).transpose()?;
         if window.until.is_some() && self.follow_for.is_some_and(|seconds| seconds > 0) {
             return Err(Error::invalid("argument \"follow_for\" waits for new lines, and \"until\" excludes them")
                 .hint("leave one of them out"));
@@ -169,6 +169,7 @@ impl ContainerLogs {
             timestamps: self.timestamps,
             most,
             order: if from.is_some() { Order::First } else { Order::Last },
+            room: if self.tail.is_some() { ROOM } else { USUAL_ROOM },
         };
         Ok(Scan {
             wanted: Wanted {
@@ -180,6 +181,7 @@ impl ContainerLogs {
                 follow: false,
             },
             has_pattern: choice.grep.is_some(),
+            usual: self.tail.is_none(),
             selection: Selection::new(choice),
             position: from,
             first: None,
@@ -193,6 +195,8 @@ impl ContainerLogs {
 struct Scan {
     wanted: Wanted,
     has_pattern: bool,
+    /// Whether the call does not say how many lines it wants.
+    usual: bool,
     selection: Selection,
     /// Behind the last line that was looked at.
     position: Option<Position>,
@@ -254,7 +258,7 @@ impl Scan {
         }
     }
 
-    fn summary(&self, container: &str) -> String {
+    fn summary(&self, container: &str, call: &Call) -> String {
         let Self { selection, wanted, .. } = self;
         let (shown, matched, read) = (selection.shown(), selection.matched(), selection.read());
         let lines = match (self.has_pattern, wanted.tail) {
@@ -265,7 +269,8 @@ impl Scan {
         };
         let mut parts = vec![format!("{lines} of container \"{container}\"{}", told(selection.masked()))];
         if selection.is_crowded() && !self.full {
-            parts.push("older ones do not fit one answer".to_owned());
+            let more = if self.usual { "are left out: give tail for a longer answer" } else { "do not fit one answer" };
+            parts.push(format!("older ones {more}"));
         }
         let has_older = shown < matched || wanted.tail.is_some_and(|tail| read >= tail);
         if let Some(oldest) = selection.oldest().filter(|_| has_older && wanted.from.is_none()) {
@@ -283,7 +288,10 @@ impl Scan {
             Ending::Broken => parts.push("the stream broke off before the end: lines may be missing".to_owned()),
         }
         if let Some(position) = self.position {
-            parts.push(format!("cursor \"{}\" goes on after what was read", position.key()));
+            parts.push(format!(
+                "cursor \"{}\" goes on after what was read",
+                call.cursors().seal(&position.key()).as_str()
+            ));
         }
         parts.join("; ")
     }
@@ -316,7 +324,12 @@ mod tests {
     use super::*;
 
     fn scan(arguments: serde_json::Value) -> Scan {
-        serde_json::from_value::<ContainerLogs>(arguments).unwrap().scan().unwrap()
+        let call = Call::alone();
+        let mut arguments = arguments;
+        if let Some(position) = arguments.get("cursor").and_then(serde_json::Value::as_str) {
+            arguments["cursor"] = json!(call.cursors().seal(position));
+        }
+        serde_json::from_value::<ContainerLogs>(arguments).unwrap().scan(&call).unwrap()
     }
 
     fn take(scan: &mut Scan, text: &str) {
@@ -347,13 +360,17 @@ mod tests {
         take(&mut scan, "a");
         take(&mut scan, "b");
         scan.ending = Ending::Late;
+        let call = Call::alone();
+        let summary = scan.summary("web", &call);
+        let (said, cursor) = summary.split_once("; cursor \"").unwrap();
         assert_eq!(
-            scan.summary("web"),
+            said,
             "1 of 1 matching line shown, 2 lines read of container \"web\"; the scan stopped after 40 s, scanned_to \
-             \"2026-11-20T08:00:00.000000001Z\": give the cursor to go on, or a later since; cursor \
-             \"1795161600000000001o2e0\" goes on after what was read"
+             \"2026-11-20T08:00:00.000000001Z\": give the cursor to go on, or a later since"
         );
+        let cursor: Cursor = serde_json::from_value(cursor.split('"').next().unwrap().into()).unwrap();
+        assert_eq!(call.cursors().open(&cursor).unwrap(), "1795161600000000001o2e0");
         scan.ending = Ending::Broken;
-        assert!(scan.summary("web").contains("broke off"));
+        assert!(scan.summary("web", &call).contains("broke off"));
     }
 }

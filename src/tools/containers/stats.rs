@@ -142,7 +142,7 @@ impl FleetTool for ContainerStats {
         Ok(Part { rows: rows.collect(), missing })
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Part>>) -> Result<Statistics> {
+    fn combine(self, answers: Vec<HostAnswer<Part>>, _: &Call) -> Result<Statistics> {
         let hosts = HostStatus::of(&answers);
         let (mut containers, mut missing) = (Vec::new(), Vec::new());
         for part in answers.into_iter().filter_map(|answer| answer.answer.ok()) {

@@ -10,7 +10,8 @@ use crate::{
     redact::{self, Masks},
     tool::{
         Access, Call, Plan, Summary, Tool,
-        page::{Cursor, Page, paged},
+        cursor::Cursor,
+        page::{Page, Wanted, paged},
         text::count,
     },
     tools::view::clipped,
@@ -18,8 +19,8 @@ use crate::{
 
 /// The engine runs `ps` on its own machine with these: they are never the caller's.
 const COLUMNS: &str = "-eo pid,ppid,user,stat,etime,time,rss,args";
-/// The most characters of one command.
-const LONGEST_COMMAND: usize = 300;
+/// The most characters of one cell; only a command has that many.
+const LONGEST_CELL: usize = 300;
 
 /// Lists the processes of a running container, as `ps` shows them; the ids are the host's.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -27,7 +28,7 @@ const LONGEST_COMMAND: usize = 300;
 pub(super) struct ContainerTop {
     /// Name or id.
     container: String,
-    /// At most this many rows. Default: 100.
+    /// At most this many rows. Default: 100, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -79,7 +80,7 @@ impl Tool for ContainerTop {
         Ok(Plan::declared(Self::ACCESS).on([reading.container("container", &self.container).await?]))
     }
 
-    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Processes> {
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Processes> {
         let container = plan.object()?;
         if !container.is("/State/Running") {
             return Err(Error::conflict(format!("container \"{}\" does not run", container.name))
@@ -91,12 +92,8 @@ impl Tool for ContainerTop {
             Err(error) if error.kind() == Kind::Docker => docker.json(target).await,
             answer => answer,
         }?;
-        let (processes, page) = paged(
-            processes(&document, &container.masks),
-            Process::key,
-            self.cursor.as_ref(),
-            self.limit.unwrap_or(100),
-        )?;
+        let wanted = Wanted { cursor: self.cursor.as_ref(), limit: self.limit, usual: 100, taken: 0 };
+        let (processes, page) = paged(processes(&document, &container.masks), Process::key, wanted, call.cursors())?;
         Ok(Processes { container: container.name.clone(), processes, page })
     }
 }
@@ -129,8 +126,7 @@ fn processes(document: &Value, masks: &Masks) -> Vec<Process> {
         .map(|row| {
             let cell = |place: Option<usize>| place.and_then(|place| row.get(place)).and_then(Value::as_str);
             let [pid, parent, user, state, elapsed, cpu_time, memory_kib, command] =
-                places.map(|place| redact::shown(&masks.hide(&redact::plain(cell(place).unwrap_or_default()))));
-            let command = clipped(&command, LONGEST_COMMAND);
+                places.map(|place| clipped(&masks.hide(&redact::plain(cell(place).unwrap_or_default())), LONGEST_CELL));
             Process {
                 pid: pid.parse().unwrap_or_default(),
                 parent,

@@ -158,7 +158,7 @@ impl FleetTool for Find {
         }
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Part>>) -> Result<Found> {
+    fn combine(self, answers: Vec<HostAnswer<Part>>, _: &Call) -> Result<Found> {
         let mut hosts = HostStatus::of(&answers);
         let mut hits = Vec::new();
         for (status, answer) in hosts.iter_mut().zip(answers) {
@@ -386,7 +386,7 @@ mod tests {
         let mut answers: Vec<_> =
             (0..10).map(|number| HostAnswer { host: format!("h{number}"), answer: Ok(part(number)) }).collect();
         answers.push(HostAnswer { host: "gone".into(), answer: Err(Error::unreachable("away")) });
-        let found = Find { query: "grafana".into(), kind: Kind::Any }.combine(answers).unwrap();
+        let found = Find { query: "grafana".into(), kind: Kind::Any }.combine(answers, &Call::alone()).unwrap();
         assert_eq!((found.hits.len(), found.more.get("container")), (20, Some(&10)));
         assert_eq!(found.hosts[0].status.as_deref(), Some("partial"));
         assert_eq!(

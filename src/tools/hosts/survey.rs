@@ -182,7 +182,7 @@ impl FleetTool for SurveyHosts {
         })
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Look>>) -> Result<Survey> {
+    fn combine(self, answers: Vec<HostAnswer<Look>>, _: &Call) -> Result<Survey> {
         let mut totals = Totals { hosts: answers.len(), ..Totals::default() };
         let mut ids: Vec<(String, String)> = Vec::new();
         let mut said: Vec<(String, Vec<String>)> = Vec::new();
@@ -416,7 +416,7 @@ mod tests {
     }
 
     fn survey(detail: Detail, answers: Vec<HostAnswer<Look>>) -> (Value, String) {
-        let answer = SurveyHosts { detail }.combine(answers).unwrap().answer(None).unwrap();
+        let answer = SurveyHosts { detail }.combine(answers, &Call::alone()).unwrap().answer(None).unwrap();
         (answer.structured.unwrap().into(), answer.text)
     }
 

@@ -9,14 +9,17 @@ use crate::{
     error::Result,
     tool::{
         Access, Call, Plan, Summary, Tool,
-        page::{Cursor, Page, paged},
+        cursor::Cursor,
+        page::{Page, Wanted, paged},
         text::count,
     },
-    tools::view::{bytes, clipped, short_id, text, texts, timestamp},
+    tools::view::{bytes, clipped, few, short_id, text, texts, timestamp},
 };
 
 /// The longest instruction that is shown.
 const LONGEST: usize = 300;
+/// How many tags of a step are shown.
+const TAGS: usize = 20;
 
 /// Shows how an image was made: its build steps (Dockerfile instructions) with sizes, the newest first.
 ///
@@ -26,7 +29,7 @@ const LONGEST: usize = 300;
 pub(super) struct ImageHistory {
     /// Reference or id.
     image: String,
-    /// At most this many steps. Default: 50.
+    /// At most this many steps. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -75,13 +78,14 @@ impl Tool for ImageHistory {
         Ok(Plan::declared(Self::ACCESS).on([reading.image("image", &self.image).await?]))
     }
 
-    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<History> {
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<History> {
         let object = plan.object()?;
         let history = docker.json(Target::new(format!("/images/{}/history", object.id))).await?;
         let steps = history.as_array().into_iter().flatten().enumerate().map(|(number, layer)| step(number, layer));
         // An image never changes, so the number of a step is a key that stays.
         let key = |step: &Layer| format!("{:06}", step.step);
-        let (steps, page) = paged(steps.collect(), key, self.cursor.as_ref(), self.limit.unwrap_or(50))?;
+        let wanted = Wanted { cursor: self.cursor.as_ref(), limit: self.limit, usual: 50, taken: 0 };
+        let (steps, page) = paged(steps.collect(), key, wanted, call.cursors())?;
         Ok(History { image: object.name.clone(), id: short_id(&object.id), steps, page })
     }
 }
@@ -93,7 +97,7 @@ fn step(number: usize, layer: &Value) -> Layer {
         size: bytes(layer.get("Size").and_then(Value::as_u64).unwrap_or_default()),
         created: layer.get("Created").and_then(Value::as_i64).and_then(timestamp),
         id: Some(text(layer, "Id")).filter(|id| !id.is_empty() && *id != "<missing>").map(short_id),
-        tags: texts(layer, "Tags").map(str::to_owned).collect(),
+        tags: few(texts(layer, "Tags").map(|tag| clipped(tag, LONGEST)).collect(), TAGS),
         comment: clipped(text(layer, "Comment"), LONGEST),
     }
 }

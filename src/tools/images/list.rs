@@ -9,16 +9,17 @@ use serde_json::Value;
 use crate::{
     docker::{Docker, Filters, Target},
     error::Result,
-    tool::{
-        Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page},
-        text::count,
-    },
+    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing::{self, Labels},
-        view::{bytes, filter, short_id, text, texts, timestamp},
+        view::{bytes, clipped, filter, short_id, text, texts, timestamp},
     },
 };
+
+/// How many references a row shows; an image with more has more rows.
+const REFERENCES: usize = 20;
+/// The most characters of one reference.
+const LONGEST: usize = 300;
 
 /// Lists images: references, id, size, when they were made. All filters must match.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -36,7 +37,7 @@ pub(super) struct ListImages {
     /// Only those that no container uses, not even a stopped one. Default: false.
     #[serde(default)]
     unused: bool,
-    /// At most this many rows. Default: 50.
+    /// At most this many rows. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -70,7 +71,8 @@ pub(super) struct Row {
 impl Summary for Listed {
     fn summary(&self) -> String {
         let dangling = self.images.iter().filter(|row| row.dangling).count();
-        format!("{}, {dangling} dangling{}", count(self.images.len(), "image"), self.page.rest())
+        let distinct: HashSet<(&str, &str)> = self.images.iter().map(|row| (&*row.host, &*row.id)).collect();
+        format!("{}, {dangling} dangling{}", count(distinct.len(), "image"), self.page.rest())
     }
 }
 
@@ -97,11 +99,11 @@ impl FleetTool for ListImages {
             used.contains(text(image, "Id")) || texts(image, "RepoTags").any(|reference| used.contains(reference))
         };
         let images = listed.as_array().into_iter().flatten().filter(|image| labels.fit(image));
-        Ok(images.filter(|image| !is_used(image)).map(|image| row(docker.host(), image)).collect())
+        Ok(images.filter(|image| !is_used(image)).flat_map(|image| rows(docker.host(), image)).collect())
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
-        let (images, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>, call: &Call) -> Result<Listed> {
+        let (images, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit, call)?;
         Ok(Listed { images, hosts, page })
     }
 }
@@ -113,13 +115,25 @@ impl Row {
     }
 }
 
-fn row(host: &str, image: &Value) -> Row {
-    let named = |field| texts(image, field).filter(|reference| !reference.starts_with("<none>")).map(str::to_owned);
-    let tags: Vec<String> = named("RepoTags").collect();
+fn rows(host: &str, image: &Value) -> Vec<Row> {
+    let named = |field| -> Vec<String> {
+        let references = texts(image, field).filter(|reference| !reference.starts_with("<none>"));
+        references.map(|reference| clipped(reference, LONGEST)).collect()
+    };
+    let tags = named("RepoTags");
     let dangling = tags.is_empty();
+    let mut references = if dangling { named("RepoDigests") } else { tags };
+    if references.len() <= REFERENCES {
+        return vec![row(host, image, references, dangling)];
+    }
+    references.sort_unstable();
+    references.chunks(REFERENCES).map(|some| row(host, image, some.to_vec(), dangling)).collect()
+}
+
+fn row(host: &str, image: &Value, references: Vec<String>, dangling: bool) -> Row {
     Row {
         host: host.to_owned(),
-        references: if dangling { named("RepoDigests").collect() } else { tags },
+        references,
         id: short_id(text(image, "Id")),
         size: bytes(image.get("Size").and_then(Value::as_u64).unwrap_or_default()),
         created: image.get("Created").and_then(Value::as_i64).and_then(timestamp),
@@ -148,9 +162,18 @@ mod tests {
         let old = json!({"Id": "sha256:aa", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]});
         let new =
             json!({"Id": "sha256:aa", "RepoTags": [], "RepoDigests": ["web@sha256:00"], "Size": 2048, "Future": {}});
-        let pulled_by_digest = row("local", &new);
+        let pulled_by_digest = &rows("local", &new)[0];
         assert_eq!((pulled_by_digest.dangling, pulled_by_digest.references.len()), (true, 1));
-        let row = row("local", &old);
+        let row = &rows("local", &old)[0];
         assert_eq!((row.dangling, row.references.len(), row.id.as_str()), (true, 0, "aa"));
+    }
+
+    #[test]
+    fn an_image_with_many_references_has_many_rows() {
+        let tags: Vec<String> = (0..45).map(|number| format!("web:{number:02}")).collect();
+        let rows = rows("local", &json!({"Id": "sha256:aa", "RepoTags": tags}));
+        let shown: Vec<&String> = rows.iter().flat_map(|row| &row.references).collect();
+        assert_eq!((rows.len(), shown.len()), (3, 45));
+        assert!(rows.iter().map(Row::key).collect::<HashSet<_>>().len() == 3);
     }
 }

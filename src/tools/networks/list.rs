@@ -8,17 +8,17 @@ use super::subnets;
 use crate::{
     docker::{Docker, Filters, Target},
     error::Result,
-    redact,
-    tool::{
-        Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page},
-        text::count,
-    },
+    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing::{self, Labels},
-        view::{filter, flag, map, short_id, text},
+        view::{clipped, few, filter, flag, short_id, text},
     },
 };
+
+/// The longest text of somebody else's in a row, in characters.
+const LONGEST: usize = 255;
+/// How many subnets of a network a row shows.
+const SUBNETS: usize = 10;
 
 /// Lists networks: name, id, driver, scope, subnets. All filters must match.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -36,7 +36,7 @@ pub(super) struct ListNetworks {
     /// Only those made through Quaymaster. Default: false.
     #[serde(default)]
     managed_only: bool,
-    /// At most this many rows. Default: 50.
+    /// At most this many rows. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -97,8 +97,8 @@ impl FleetTool for ListNetworks {
         Ok(networks.map(|network| row(docker.host(), network)).collect())
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
-        let (networks, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>, call: &Call) -> Result<Listed> {
+        let (networks, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit, call)?;
         Ok(Listed { networks, hosts, page })
     }
 }
@@ -112,12 +112,15 @@ impl Row {
 fn row(host: &str, network: &Value) -> Row {
     Row {
         host: host.to_owned(),
-        name: redact::shown(text(network, "Name")),
+        name: clipped(text(network, "Name"), LONGEST),
         id: short_id(text(network, "Id")),
-        driver: text(network, "Driver").to_owned(),
-        scope: text(network, "Scope").to_owned(),
+        driver: clipped(text(network, "Driver"), LONGEST),
+        scope: clipped(text(network, "Scope"), LONGEST),
         internal: flag(network, "Internal"),
-        subnets: subnets(network),
-        project: map(network, "Labels").remove("com.docker.compose.project"),
+        subnets: few(subnets(network).iter().map(|subnet| clipped(subnet, LONGEST)).collect(), SUBNETS),
+        project: network
+            .pointer("/Labels/com.docker.compose.project")
+            .and_then(Value::as_str)
+            .map(|project| clipped(project, LONGEST)),
     }
 }

@@ -182,7 +182,7 @@ impl FleetTool for DiskUsage {
         Ok(Part { host: docker.host().to_owned(), age, kinds })
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Part>>) -> Result<Usage> {
+    fn combine(self, answers: Vec<HostAnswer<Part>>, _: &Call) -> Result<Usage> {
         let hosts = HostStatus::of(&answers);
         let parts = parts(answers);
         let age = parts.iter().map(|part| part.age).max().filter(|age| *age > 0);

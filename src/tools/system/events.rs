@@ -219,7 +219,7 @@ impl FleetTool for Events {
         })
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Part>>) -> Result<Happened> {
+    fn combine(self, answers: Vec<HostAnswer<Part>>, _: &Call) -> Result<Happened> {
         let hosts = HostStatus::of(&answers);
         let (mut events, mut reach) = (Vec::new(), Vec::new());
         for part in parts(answers) {

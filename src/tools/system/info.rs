@@ -82,7 +82,7 @@ impl FleetTool for Info {
         Ok(Daemon { host: docker.host().to_owned(), sections: self.section.fields(&info), warnings })
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Daemon>>) -> Result<Daemons> {
+    fn combine(self, answers: Vec<HostAnswer<Daemon>>, _: &Call) -> Result<Daemons> {
         let hosts = HostStatus::of(&answers);
         let mut daemons = parts(answers);
         let total = daemons.len();

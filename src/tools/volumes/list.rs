@@ -8,17 +8,15 @@ use super::is_anonymous;
 use crate::{
     docker::{Docker, Filters, Target},
     error::Result,
-    redact,
-    tool::{
-        Call, FleetTool, HostAnswer, HostStatus, Summary,
-        page::{Cursor, Page},
-        text::count,
-    },
+    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing::{self, Labels},
-        view::{filter, items, map, text, time},
+        view::{clipped, filter, items, text, time},
     },
 };
+
+/// The longest text of somebody else's in a row, in characters.
+const LONGEST: usize = 255;
 
 /// Lists volumes: name, driver, when they were made. All filters must match.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -39,7 +37,7 @@ pub(super) struct ListVolumes {
     /// Only those made through Quaymaster. Default: false.
     #[serde(default)]
     managed_only: bool,
-    /// At most this many rows. Default: 50.
+    /// At most this many rows. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -102,8 +100,8 @@ impl FleetTool for ListVolumes {
         Ok(volumes.map(|volume| row(docker.host(), volume)).collect())
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>) -> Result<Listed> {
-        let (volumes, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit)?;
+    fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>, call: &Call) -> Result<Listed> {
+        let (volumes, hosts, page) = listing::page(answers, Row::key, self.cursor.as_ref(), self.limit, call)?;
         Ok(Listed { volumes, hosts, page })
     }
 }
@@ -117,10 +115,13 @@ impl Row {
 fn row(host: &str, volume: &Value) -> Row {
     Row {
         host: host.to_owned(),
-        name: redact::shown(text(volume, "Name")),
-        driver: text(volume, "Driver").to_owned(),
+        name: clipped(text(volume, "Name"), LONGEST),
+        driver: clipped(text(volume, "Driver"), LONGEST),
         created: time(text(volume, "CreatedAt")),
         anonymous: is_anonymous(volume),
-        project: map(volume, "Labels").remove("com.docker.compose.project"),
+        project: volume
+            .pointer("/Labels/com.docker.compose.project")
+            .and_then(Value::as_str)
+            .map(|project| clipped(project, LONGEST)),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         stream::{Bytes, Line, Lines, Source},
     },
     error::{Error, Kind, Result},
-    tool::{Object, page::Cursor},
+    tool::Object,
     tools::{containers::redaction::Redaction, time, view::text},
 };
 
@@ -119,14 +119,13 @@ impl Position {
         Self { stdout: u32::MAX, stderr: u32::MAX, ..self }
     }
 
-    /// What a caller gives back as a cursor to go on here: letters and digits only.
+    /// What the cursor that goes on here is made of.
     pub(crate) fn key(&self) -> String {
         format!("{}o{}e{}", self.time.as_nanosecond(), self.stdout, self.stderr)
     }
 
-    /// Reads a cursor.
-    pub(crate) fn of(cursor: &Cursor) -> Result<Self> {
-        let key = cursor.key()?;
+    /// Reads what a cursor was made of.
+    pub(crate) fn of(key: &str) -> Result<Self> {
         let read = || {
             let (time, counts) = key.split_once('o')?;
             let (stdout, stderr) = counts.split_once('e')?;
@@ -304,7 +303,7 @@ mod tests {
             for entry in before {
                 Position::pass(&mut position, entry);
             }
-            let position = Position::of(&Cursor::after(&position.unwrap().key())).unwrap();
+            let position = Position::of(&position.unwrap().key()).unwrap();
             let mut resume = position;
             // The engine answers with everything that is not older.
             let answered = log.iter().filter(|entry| entry.time.unwrap() >= position.time);
@@ -314,7 +313,7 @@ mod tests {
         // Nothing is repeated when a tail began within one moment.
         let mut position = None;
         Position::pass(&mut position, &log[4]);
-        let whole = Position::of(&Cursor::after(&position.unwrap().whole().key())).unwrap();
+        let whole = Position::of(&position.unwrap().whole().key()).unwrap();
         let mut resume = whole;
         assert_eq!(log[1..].iter().filter(|entry| !resume.has_passed(entry.time, entry.source)).count(), 1);
         let mut position = Some(whole);
@@ -323,9 +322,9 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_cursor_is_refused() {
+    fn what_is_no_position_is_refused() {
         for key in ["", "x", "1o2", "1o2e", "1o-1e0", "99999999999999999999999999999999o1e1"] {
-            assert!(Position::of(&Cursor::after(key)).is_err(), "{key}");
+            assert!(Position::of(key).is_err(), "{key}");
         }
     }
 }

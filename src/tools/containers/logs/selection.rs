@@ -13,14 +13,24 @@ use crate::{
 };
 
 /// The most characters of all shown lines together; the rest of an answer is for its frame and summary.
-const ROOM: usize = 22_000;
+pub(super) const ROOM: usize = 22_000;
+/// The same where a call does not say how many lines it wants.
+pub(super) const USUAL_ROOM: usize = 5_000;
 /// The most characters of one shown line.
 const LONGEST: usize = 2_000;
 /// The memory that a compiled pattern may take.
 const LARGEST_PATTERN: usize = 1 << 20;
+/// The longest pattern that is looked at, in bytes.
+const LONGEST_PATTERN: usize = 10_000;
+/// The most characters that say how often a folded line was written, and when.
+const FOLD: usize = 70;
 
 /// Compiles a pattern that is matched in linear time, whatever it is.
 pub(crate) fn pattern(argument: &str, text: &str, ignore_case: bool) -> Result<Regex> {
+    if text.len() > LONGEST_PATTERN {
+        return Err(Error::invalid(format!("argument \"{argument}\" is longer than {LONGEST_PATTERN} bytes"))
+            .hint("give a shorter pattern"));
+    }
     RegexBuilder::new(text)
         .case_insensitive(ignore_case)
         .size_limit(LARGEST_PATTERN)
@@ -54,7 +64,7 @@ pub(super) enum Order {
 }
 
 /// How lines are chosen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Choice {
     /// All lines match if absent.
     pub(super) grep: Option<Grep>,
@@ -63,6 +73,8 @@ pub(super) struct Choice {
     /// How many matching lines.
     pub(super) most: usize,
     pub(super) order: Order,
+    /// How many characters all of them may have.
+    pub(super) room: usize,
 }
 
 impl Choice {
@@ -99,6 +111,9 @@ struct Kept {
     count: usize,
     matched: bool,
     source: Source,
+    /// When the first of them was written; not known any more once some were let go of.
+    since: Option<Timestamp>,
+    /// When the last one was.
     time: Option<Timestamp>,
     text: String,
     /// How many values are masked in it.
@@ -188,7 +203,7 @@ impl Selection {
 
     /// The time of the oldest line that is shown.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        self.kept.iter().find_map(|line| line.time)
+        self.kept.iter().find_map(|line| line.since.or(line.time))
     }
 
     /// The shown lines as text.
@@ -200,12 +215,11 @@ impl Selection {
                 body.push_str("--\n");
             }
             next = Some(line.last + 1);
-            if let Some(time) = line.time.filter(|_| self.choice.timestamps) {
+            if line.count > 1 || line.is_rest() {
+                body.push_str(&line.fold());
+            } else if let Some(time) = line.time.filter(|_| self.choice.timestamps) {
                 body.push_str(&time::milliseconds(time));
                 body.push(' ');
-            }
-            if line.count > 1 {
-                body.extend(["[", &line.count.to_string(), "x] "]);
             }
             body.push_str(&line.text);
             body.push('\n');
@@ -216,9 +230,7 @@ impl Selection {
     fn line(&self, entry: &Entry, matched: bool) -> Kept {
         let text = cut(entry);
         let mut frame = 1;
-        for (is_there, characters) in
-            [(self.choice.timestamps, 25), (self.choice.dedupe, 10), (self.choice.context() > 0, 3)]
-        {
+        for (is_there, characters) in [(self.choice.timestamps, 25), (self.choice.context() > 0, 3)] {
             frame += if is_there { characters } else { 0 };
         }
         let cost = text.chars().count() + frame;
@@ -228,6 +240,7 @@ impl Selection {
             count: 1,
             matched,
             source: entry.source,
+            since: entry.time,
             time: entry.time,
             text,
             masked: entry.masked,
@@ -237,7 +250,7 @@ impl Selection {
 
     fn fits(&self, line: &Kept) -> bool {
         let waiting: usize = if line.matched { self.before.iter().map(|line| line.cost).sum() } else { 0 };
-        self.used + waiting + line.cost <= ROOM
+        self.used + waiting + line.cost <= self.choice.room
     }
 
     /// Keeps what came before a match, as much of it as fits beside the match.
@@ -257,6 +270,10 @@ impl Selection {
             && (last.source, last.matched, &last.text) == (line.source, line.matched, &line.text)
             && (self.choice.context() == 0 || last.last + 1 == line.first)
         {
+            if last.count == 1 {
+                last.cost += FOLD;
+                self.used += FOLD;
+            }
             (last.last, last.time) = (line.last, line.time);
             last.count += 1;
             return;
@@ -282,6 +299,7 @@ impl Selection {
                 && line.count > surplus
             {
                 line.count -= surplus;
+                line.since = None;
                 self.shown -= surplus;
                 return;
             }
@@ -294,10 +312,27 @@ impl Selection {
                 }
             }
         }
-        while self.used > ROOM && self.kept.len() > 1 {
+        while self.used > self.choice.room && self.kept.len() > 1 {
             self.crowded = true;
             self.drop_oldest();
         }
+    }
+}
+
+impl Kept {
+    /// Whether it is what is left of a fold.
+    fn is_rest(&self) -> bool {
+        self.since.is_none() && self.time.is_some()
+    }
+
+    /// How often it was written, and from when to when.
+    fn fold(&self) -> String {
+        let when = match (self.since, self.time) {
+            (Some(since), Some(time)) => format!(", {} to {}", time::milliseconds(since), time::milliseconds(time)),
+            (None, Some(time)) => format!(", the last {}", time::milliseconds(time)),
+            _ => String::new(),
+        };
+        format!("[{}x{when}] ", self.count)
     }
 }
 
@@ -319,7 +354,15 @@ fn cut(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    impl Default for Choice {
+        fn default() -> Self {
+            Self { grep: None, dedupe: false, timestamps: false, most: 0, order: Order::Last, room: ROOM }
+        }
+    }
 
     fn entry(text: &str) -> Entry {
         Entry { time: None, source: Source::Stdout, text: text.to_owned(), skipped: 0, masked: 0 }
@@ -352,6 +395,97 @@ mod tests {
         let mut others = grep("hit|[a-d]", 0, 100);
         others.grep.as_mut().unwrap().invert = true;
         assert_eq!(select(others, &lines).body(), "e\nf\ng\nh\n");
+    }
+
+    /// What is shown of a log by the plain meaning of the arguments, all of it held in memory.
+    fn model(lines: &[&str], choice: &Choice) -> String {
+        let grep = choice.grep.as_ref();
+        let context = grep.map_or(0, |grep| grep.context);
+        let is_match = |line: &str| grep.is_none_or(|grep| grep.pattern.is_match(line) != grep.invert);
+        let matches: Vec<usize> = (0..lines.len()).filter(|number| is_match(lines[*number])).collect();
+        let (dropped, kept) = matches.split_at(matches.len().saturating_sub(choice.most));
+        let dropped = dropped.last().copied();
+        let begin = dropped.map_or(0, |last| last + 1);
+        let is_shown = |number: &usize| kept.iter().any(|kept| kept.abs_diff(*number) <= context);
+        // The numbers that are folded into each shown line.
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for number in (begin..lines.len()).filter(is_shown) {
+            match groups.last_mut() {
+                Some(group)
+                    if choice.dedupe
+                        && lines[group[0]] == lines[number]
+                        && (context == 0 || group[group.len() - 1] + 1 == number) =>
+                {
+                    group.push(number);
+                }
+                _ => groups.push(vec![number]),
+            }
+        }
+        let mut body = String::new();
+        let mut next = None;
+        for (place, group) in groups.iter().enumerate() {
+            let (first, last) = (group[0], group[group.len() - 1]);
+            if context > 0 && next.is_some_and(|next| first > next) {
+                body.push_str("--\n");
+            }
+            next = Some(last + 1);
+            let is_rest = choice.dedupe
+                && place == 0
+                && dropped
+                    .is_some_and(|dropped| lines[dropped] == lines[first] && (context == 0 || dropped + 1 == first));
+            let time = |number: usize| time::milliseconds(at(number));
+            match group.len() {
+                count if is_rest => body.push_str(&format!("[{count}x, the last {}] ", time(last))),
+                1 => {}
+                count => body.push_str(&format!("[{count}x, {} to {}] ", time(first), time(last))),
+            }
+            body.push_str(lines[last]);
+            body.push('\n');
+        }
+        body
+    }
+
+    fn at(number: usize) -> Timestamp {
+        Timestamp::from_second(1_000_000 + i64::try_from(number).unwrap()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_what_the_arguments_mean(
+            lines in prop::collection::vec(prop::sample::select(vec!["a", "hit", "b", "other hit"]), 0..40),
+            has_pattern in any::<bool>(), invert in any::<bool>(), context in 0_usize..4, most in 1_usize..12,
+            dedupe in any::<bool>(),
+        ) {
+            let choice = || {
+                let grep = Grep { pattern: pattern("grep", "hit", false).unwrap(), invert, context };
+                Choice { grep: has_pattern.then_some(grep), dedupe, most, ..Choice::default() }
+            };
+            let mut selection = Selection::new(choice());
+            for (number, line) in lines.iter().enumerate() {
+                selection.take(&Entry { time: Some(at(number)), ..entry(line) });
+            }
+            prop_assert_eq!(selection.body(), model(&lines, &choice()));
+            prop_assert_eq!(selection.read(), lines.len());
+            prop_assert_eq!(selection.shown(), selection.matched().min(most));
+        }
+    }
+
+    #[test]
+    fn a_fold_says_when() {
+        let choice = || Choice { dedupe: true, timestamps: true, most: 9, room: 300, ..Choice::default() };
+        let mut selection = Selection::new(choice());
+        for (number, text) in ["x", "x", "x", "y"].iter().enumerate() {
+            selection.take(&Entry { time: Some(at(number)), ..entry(text) });
+        }
+        let time = |number| time::milliseconds(at(number));
+        assert_eq!(selection.body(), format!("[3x, {} to {}] x\n{} y\n", time(0), time(2), time(3)));
+        assert_eq!(selection.oldest(), Some(at(0)));
+        let mut selection = Selection::new(Choice { most: 1_000, ..choice() });
+        for number in 0..1_000 {
+            selection.take(&Entry { time: Some(at(number)), ..entry(["x", "x", "y", "y"][number % 4]) });
+        }
+        let body = selection.body();
+        assert!(selection.is_crowded() && body.len() <= 300 && body.lines().count() > 1, "{body}");
     }
 
     #[test]
