@@ -6,7 +6,15 @@ mod plan;
 pub mod schema;
 pub mod text;
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -42,6 +50,16 @@ pub struct Progress {
     pub total: Option<f64>,
     /// What is happening, in a few words.
     pub message: String,
+}
+
+impl Progress {
+    /// So many of a known number of things.
+    #[must_use]
+    pub fn of(done: usize, total: usize, what: &str) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "numbers of hosts and containers are small")]
+        let number = |count: usize| count as f64;
+        Self { done: number(done), total: Some(number(total)), message: format!("{done} of {total} {what}") }
+    }
 }
 
 /// What a running call may use beside its daemon.
@@ -529,8 +547,8 @@ impl<T: FleetTool> FleetCall for T {
         use futures_util::{StreamExt, stream};
         Box::pin(async move {
             let single = hosts.len() == 1;
-            let tool = self.as_ref();
-            let call = &call;
+            let (tool, call) = (self.as_ref(), &call);
+            let (total, answered) = (hosts.len(), &AtomicUsize::new(0));
             let mut answers: Vec<(usize, HostAnswer<T::Part>)> = stream::iter(hosts.into_iter().enumerate())
                 .map(|(position, (host, docker))| async move {
                     let asked = async { tool.ask(&docker?, call).await };
@@ -538,6 +556,9 @@ impl<T: FleetTool> FleetCall for T {
                         Err(Error::timeout(format!("the host did not answer within {} s", deadline.as_secs())))
                     });
                     let answer = answer.map_err(|error| error.on(&host));
+                    if !single {
+                        call.progress(Progress::of(answered.fetch_add(1, Ordering::Relaxed) + 1, total, "hosts"));
+                    }
                     (position, HostAnswer { host, answer })
                 })
                 // Unordered, so that a host that hangs holds up nobody behind it.

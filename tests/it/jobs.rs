@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
+    liveness::until,
     rig::{call, fields, gateway},
     simulated::{Act, Daemon, engine, frame},
 };
@@ -111,7 +112,7 @@ async fn a_job_belongs_to_whoever_began_it() {
     }
     let listed = hasty(&gateway, somebody("mallory"), "list_jobs", json!({}), 1000).await.unwrap();
     assert_eq!(fields(&listed)["jobs"], json!([]));
-    assert_eq!(pulls(&daemon), 1);
+    until("the pull was sent", || pulls(&daemon) == 1).await;
     let ended = hasty(&gateway, somebody("eve"), "cancel_job", json!({"job": job}), 1000).await.unwrap();
     assert_eq!(fields(&ended)["ended"], true);
     let shown = hasty(&gateway, somebody("eve"), "get_job", json!({"job": job}), 1000).await.unwrap();

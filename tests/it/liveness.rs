@@ -24,7 +24,8 @@ use crate::{
 
 const LIST: &str = "list_containers";
 
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits for up to 5 s.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..500 {
         if is_so() {
             return;
