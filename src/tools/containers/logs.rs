@@ -306,14 +306,22 @@ pub(super) async fn last_lines(docker: &Docker, container: &Object, tail: usize)
     let mut stream = docker.bytes(target).await?;
     let mut lines = Lines::new(stream.multiplexed().unwrap_or(!container.is("/Config/Tty")));
     let mut redaction = Redaction::new(&container.masks, false);
-    let mut found = Vec::new();
+    let (mut found, mut read) = (Vec::new(), 0);
     let mut keep = |line: Line| {
         found.push(clipped(&redaction.line(line.source, &line.text, line.skipped).text, 200));
     };
     while let Some(chunk) = stream.next().await? {
-        lines.push(&chunk, &mut keep)?;
+        lines.push(&chunk, &mut |line| {
+            read += 1;
+            keep(line);
+        })?;
+        // No engine sends more than it is asked for.
+        if read > tail {
+            break;
+        }
     }
     lines.finish(keep);
+    found.truncate(tail);
     Ok(found)
 }
 
