@@ -76,7 +76,8 @@ pub(super) fn drop_field(document: &mut Value, pointer: &str) {
 /// The JSON of an answer, which may fall silent for as long as `idle` on its way.
 pub(super) async fn document(response: Response<Incoming>, wire: &Wire, idle: Duration) -> Result<Value> {
     let is_json = is_json(&response);
-    let bytes = gather(response.into_body(), LARGEST_DOCUMENT, idle).await?.ok_or_else(|| too_large(wire))?;
+    let bytes = gather(response.into_body(), LARGEST_DOCUMENT, idle).await?;
+    let bytes = bytes.ok_or_else(|| too_large(wire, &format!("is larger than {} MiB", LARGEST_DOCUMENT >> 20)))?;
     if !is_json {
         return Err(foreign().detail(sample(&bytes)));
     }
@@ -86,14 +87,16 @@ pub(super) async fn document(response: Response<Incoming>, wire: &Wire, idle: Du
                 .hint("ask the person to run \"quaymaster check\"")
                 .detail(sample(&bytes))
         }),
-        Err(Unread::TooMuch) => Err(too_large(wire)),
+        Err(Unread::TooMuch) => {
+            Err(too_large(wire, &format!("would take more than {} MiB of memory", LARGEST_VALUES >> 20)))
+        }
         Err(Unread::Nonsense(error)) => Err(Error::docker("the daemon's answer is cut off or is not JSON")
             .detail(format!("{error}: {}", sample(&bytes)))),
     }
 }
 
 /// A document beyond the limits, with what makes the daemon send less of it.
-fn too_large(wire: &Wire) -> Error {
+fn too_large(wire: &Wire, how: &str) -> Error {
     let hint = match wire.route.template {
         "/containers/json" => {
             "ask for fewer: in list_containers \"name\", \"label\" and \"status\" narrow what the daemon sends"
@@ -110,8 +113,7 @@ fn too_large(wire: &Wire) -> Error {
             "no argument makes it smaller, and no engine sends so much here; ask the person to run \"quaymaster check\""
         }
     };
-    Error::docker(format!("the daemon's answer is larger than {} MiB, or would be in memory", LARGEST_DOCUMENT >> 20))
-        .hint(hint)
+    Error::docker(format!("the daemon's answer {how}")).hint(hint)
 }
 
 pub(super) fn is_json<T>(response: &Response<T>) -> bool {
@@ -137,9 +139,10 @@ pub(super) fn foreign() -> Error {
 
 /// Reads a body to its end, but not beyond the limit.
 pub(super) async fn collect(body: Incoming, limit: usize) -> Result<Vec<u8>> {
-    gather(body, limit, IDLE)
-        .await?
-        .ok_or_else(|| Error::docker(format!("the daemon's answer is larger than {limit} bytes")))
+    gather(body, limit, IDLE).await?.ok_or_else(|| {
+        Error::docker(format!("the daemon's answer is larger than {limit} bytes"))
+            .hint("no engine sends so much here; ask the person to run \"quaymaster check\"")
+    })
 }
 
 /// A body read to its end; `None` beyond the limit: the rest is not read, and the connection ends.
@@ -304,7 +307,7 @@ mod tests {
             ("/system/df", "\"kind\""),
             ("/containers/x/json", "no argument makes it smaller"),
         ] {
-            let error = too_large(&wire(target));
+            let error = too_large(&wire(target), "is too large");
             assert_eq!(error.kind(), Kind::Docker);
             assert!(error.hint_text().unwrap().contains(argument), "{error:?}");
         }

@@ -23,7 +23,7 @@ pub(super) async fn answer(status: StatusCode, body: &[u8]) -> Result<Response<I
     tokio::spawn(async move {
         let answering = async {
             // An answer that is there before its request would be an error.
-            far.read(&mut [0; 64]).await?;
+            far.read_u8().await?;
             far.write_all(&whole).await
         };
         tokio::join!(connection, answering).0.ok();

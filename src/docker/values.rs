@@ -40,16 +40,12 @@ struct Room {
 
 impl Room {
     fn take<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
-        match self.left.get().checked_sub(bytes) {
-            Some(left) => {
-                self.left.set(left);
-                Ok(())
-            }
-            None => {
-                self.full.set(true);
-                Err(E::custom("it takes too much memory"))
-            }
+        if let Some(left) = self.left.get().checked_sub(bytes) {
+            self.left.set(left);
+            return Ok(());
         }
+        self.full.set(true);
+        Err(E::custom("it takes too much memory"))
     }
 
     fn text<E: serde::de::Error>(&self, length: usize) -> Result<(), E> {

@@ -49,7 +49,7 @@ fn is_meeting(heard: &Heard) -> bool {
 
 #[tokio::test]
 async fn a_silent_host_fails_within_its_deadline_and_slows_nobody() {
-    let (silent, sound) = (Daemon::new(|_| Act::Silence), Daemon::new(engine));
+    let (silent, sound) = (Daemon::new(|_| Act::Hold(Vec::new())), Daemon::new(engine));
     let gateway = gateway(&[silent.spec("silent", ""), sound.spec("sound", "")]);
     let started = Instant::now();
     let (silent, whole, sound) = tokio::join!(

@@ -103,7 +103,7 @@ async fn sixteen_calls_are_in_flight_and_the_queue_has_an_end() {
     let daemon = Daemon::new(move |heard| {
         if heard.is("GET", "/containers/json") && !gate.load(Ordering::SeqCst) {
             peak.fetch_max(counter.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            return Act::Silence;
+            return Act::Hold(Vec::new());
         }
         engine(heard)
     });
@@ -152,7 +152,7 @@ async fn those_who_wait_leave_a_place_to_the_others() {
     let daemon = Daemon::new(move |heard| {
         if heard.path().ends_with("/wait") || heard.path().ends_with("/events") {
             counter.fetch_add(1, Ordering::SeqCst);
-            return Act::Silence;
+            return Act::Hold(Vec::new());
         }
         engine(heard)
     });
@@ -169,7 +169,7 @@ async fn those_who_wait_leave_a_place_to_the_others() {
     }
     let ended: Vec<_> = stream::iter(waits).then(|(_, call)| timeout(Duration::from_secs(5), call)).collect().await;
     assert!(ended.into_iter().all(|ended| ended.is_ok()));
-    until("what they had open is closed", || daemon.given_up() == 15).await;
+    until("what they had open is closed", || daemon.tally().left() == 15).await;
 }
 
 /// A daemon that takes its time to stop a container.

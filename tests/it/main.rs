@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod daemon;
 mod docs;
+mod floods;
 mod hostile;
 mod jobs;
 mod layers;

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -70,14 +70,39 @@ pub(crate) enum Act {
     Send(Vec<u8>),
     /// Sends these bytes and closes.
     Last(Vec<u8>),
+    /// Sends these bytes and then nothing more.
+    Hold(Vec<u8>),
     /// Sends a beginning, and then the rest byte by byte with pauses.
     Drip(Vec<u8>, Vec<u8>, Duration),
     /// Sends a beginning and then the same chunk for ever.
     Flood(Vec<u8>, Vec<u8>),
-    /// Never answers.
-    Silence,
     /// Closes without an answer.
     Close,
+}
+
+/// What became of the acts that go on until the other side leaves: holding, dripping, flooding.
+#[derive(Default)]
+pub(crate) struct Tally {
+    begun: AtomicUsize,
+    left: AtomicUsize,
+    largest: AtomicU64,
+}
+
+impl Tally {
+    /// How many have begun, and of how many the other side has closed the connection.
+    pub(crate) fn acts(&self) -> (usize, usize) {
+        (self.begun.load(Ordering::SeqCst), self.left.load(Ordering::SeqCst))
+    }
+
+    /// How many the other side has left.
+    pub(crate) fn left(&self) -> usize {
+        self.acts().1
+    }
+
+    /// The most bytes that one flood could get rid of.
+    pub(crate) fn largest(&self) -> u64 {
+        self.largest.load(Ordering::SeqCst)
+    }
 }
 
 type Script = Arc<dyn Fn(&Heard) -> Act + Send + Sync>;
@@ -86,7 +111,7 @@ type Script = Arc<dyn Fn(&Heard) -> Act + Send + Sync>;
 pub(crate) struct Daemon {
     directory: Arc<TempDir>,
     heard: Arc<Mutex<Vec<Heard>>>,
-    given_up: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
     listening: JoinHandle<()>,
 }
 
@@ -115,24 +140,24 @@ impl Daemon {
         let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
         let log = heard.clone();
-        let given_up = Arc::<AtomicUsize>::default();
-        let closed = given_up.clone();
+        let tally = Arc::<Tally>::default();
+        let told = tally.clone();
         let listening = tokio::spawn(async move {
             let connections = AtomicUsize::new(0);
             // Dropped with this task, and every connection with it.
             let mut serving = JoinSet::new();
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (script, log, greeting, closed) = (script.clone(), log.clone(), greeting.clone(), closed.clone());
+                let (script, log, tally, greeting) = (script.clone(), log.clone(), told.clone(), greeting.clone());
                 let connection = connections.fetch_add(1, Ordering::Relaxed);
                 serving.spawn(async move {
                     match greeting {
-                        Some(act) => drop(perform(&mut stream, act).await),
-                        None => serve(stream, connection, &script, &log, &closed).await,
+                        Some(act) => drop(perform(&mut stream, act, &tally).await),
+                        None => serve(stream, connection, &script, &log, &tally).await,
                     }
                 });
             }
         });
-        Self { directory, heard, given_up, listening }
+        Self { directory, heard, tally, listening }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -144,14 +169,14 @@ impl Daemon {
         format!("{name}=unix://{}{markers}", self.socket().display())
     }
 
+    /// What became of its endless acts.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// What it has heard so far.
     pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
-    }
-
-    /// How many connections were closed by the other side while they were met with silence.
-    pub(crate) fn given_up(&self) -> usize {
-        self.given_up.load(Ordering::SeqCst)
     }
 
     /// What it has heard that was not only to get to know it.
@@ -166,28 +191,21 @@ impl Drop for Daemon {
     }
 }
 
-async fn serve(
-    mut stream: UnixStream,
-    connection: usize,
-    script: &Script,
-    log: &Mutex<Vec<Heard>>,
-    given_up: &AtomicUsize,
-) {
+async fn serve(mut stream: UnixStream, connection: usize, script: &Script, log: &Mutex<Vec<Heard>>, tally: &Tally) {
     let mut input = Vec::new();
     for number in 0.. {
         let Some(heard) = request(&mut stream, &mut input, connection, number).await else { return };
         log.lock().unwrap().push(heard.clone());
-        let act = script(&heard);
-        let is_silent = matches!(act, Act::Silence);
-        if !perform(&mut stream, act).await {
-            given_up.fetch_add(usize::from(is_silent), Ordering::SeqCst);
+        if !perform(&mut stream, script(&heard), tally).await {
             return;
         }
     }
 }
 
 /// Does it; answers whether the connection goes on.
-async fn perform(stream: &mut UnixStream, act: Act) -> bool {
+async fn perform(stream: &mut UnixStream, act: Act, tally: &Tally) -> bool {
+    let goes_on = matches!(act, Act::Hold(_) | Act::Drip(..) | Act::Flood(..));
+    tally.begun.fetch_add(usize::from(goes_on), Ordering::SeqCst);
     match act {
         Act::Send(bytes) => stream.write_all(&bytes).await.is_ok(),
         Act::Last(bytes) => {
@@ -195,25 +213,38 @@ async fn perform(stream: &mut UnixStream, act: Act) -> bool {
             stream.shutdown().await.ok();
             false
         }
+        Act::Hold(bytes) => {
+            stream.write_all(&bytes).await.ok();
+            let mut rest = [0; 1024];
+            while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            tally.left.fetch_add(1, Ordering::SeqCst);
+            false
+        }
         Act::Drip(first, rest, pause) => {
             let mut open = stream.write_all(&first).await.is_ok();
             for byte in rest {
-                tokio::time::sleep(pause).await;
-                open = open && stream.write_all(&[byte]).await.is_ok();
+                if open {
+                    tokio::time::sleep(pause).await;
+                    open = stream.write_all(&[byte]).await.is_ok();
+                }
             }
+            tally.left.fetch_add(usize::from(!open), Ordering::SeqCst);
             open
         }
         Act::Flood(first, chunk) => {
             let mut open = stream.write_all(&first).await.is_ok();
+            let mut sent = 0;
             while open {
-                open = stream.write_all(&chunk).await.is_ok();
+                match stream.write(&chunk).await {
+                    Ok(written) => {
+                        sent += written as u64;
+                        open = written == chunk.len() || stream.write_all(&chunk[written..]).await.is_ok();
+                    }
+                    Err(_) => open = false,
+                }
+                tally.largest.fetch_max(sent, Ordering::SeqCst);
             }
-            false
-        }
-        Act::Silence => {
-            // Until the other side gives up.
-            let mut rest = [0; 1024];
-            while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            tally.left.fetch_add(1, Ordering::SeqCst);
             false
         }
         Act::Close => false,

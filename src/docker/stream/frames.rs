@@ -62,7 +62,7 @@ impl Frames {
 }
 
 fn foreign() -> Error {
-    Error::docker("the stream's frames are not the engine's")
+    Error::docker("the stream's frames are not the engine's").hint("ask the person to run \"quaymaster check\"")
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl JsonLines {
         Ok(match self.line().await? {
             Some(line) => {
                 let read = values::parse(&line, ROOM);
-                Some(read.map_err(|_| Error::docker("the daemon's stream makes no sense"))?)
+                Some(read.map_err(|_| odd("makes no sense"))?)
             }
             None => None,
         })
@@ -75,10 +75,7 @@ impl JsonLines {
 
     fn add(&mut self, part: &[u8]) -> Result<()> {
         if self.unfinished.len() + part.len() > LONGEST_JSON {
-            return Err(Error::docker(format!(
-                "the daemon's stream has a line of more than {} MiB",
-                LONGEST_JSON >> 20
-            )));
+            return Err(odd(&format!("has a line of more than {} MiB", LONGEST_JSON >> 20)));
         }
         self.unfinished.extend_from_slice(part);
         Ok(())
@@ -88,6 +85,10 @@ impl JsonLines {
         let line = std::mem::take(&mut self.unfinished);
         (!line.trim_ascii().is_empty()).then_some(line)
     }
+}
+
+fn odd(how: &str) -> Error {
+    Error::docker(format!("the daemon's stream {how}")).hint("ask the person to run \"quaymaster check\"")
 }
 
 #[cfg(test)]

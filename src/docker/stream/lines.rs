@@ -44,13 +44,11 @@ impl Lines {
     /// The frames are not the engine's.
     pub fn push(&mut self, chunk: &[u8], mut found: impl FnMut(Line)) -> Result<()> {
         let Self { frames, unfinished } = self;
-        match frames {
-            Some(frames) => frames.push(chunk, |source, data| feed(unfinished, source, data, &mut found)),
-            None => {
-                feed(unfinished, Source::Stdout, chunk, &mut found);
-                Ok(())
-            }
+        if let Some(frames) = frames {
+            return frames.push(chunk, |source, data| feed(unfinished, source, data, &mut found));
         }
+        feed(unfinished, Source::Stdout, chunk, &mut found);
+        Ok(())
     }
 
     /// Hands out what was not ended by a line end.

@@ -143,12 +143,12 @@ impl Tool for ExecInContainer {
             tokio::select! {
                 // The end of the output is the end; what was not read of the input does not matter.
                 () = transcript.read(&mut streams.output) => {}
-                never = async {
+                () = async {
                     if let Some(text) = &self.stdin {
                         streams.input.send(text.as_bytes()).await;
                     }
-                    pending().await
-                } => never,
+                    pending::<()>().await;
+                } => {}
             }
         };
         let in_time = timeout(limit, talk).await.is_ok();
