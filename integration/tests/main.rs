@@ -17,6 +17,7 @@ mod hostile;
 mod recorder;
 mod rig;
 
+mod answers;
 mod audit;
 mod bodies;
 mod cli;

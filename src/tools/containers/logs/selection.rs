@@ -215,7 +215,7 @@ impl Selection {
                 body.push_str("--\n");
             }
             next = Some(line.last + 1);
-            if line.count > 1 || line.is_rest() {
+            if line.count > 1 {
                 body.push_str(&line.fold());
             } else if let Some(time) = line.time.filter(|_| self.choice.timestamps) {
                 body.push_str(&time::milliseconds(time));
@@ -298,8 +298,7 @@ impl Selection {
                 && line.matched
                 && line.count > surplus
             {
-                line.count -= surplus;
-                line.since = None;
+                line.lose(surplus);
                 self.shown -= surplus;
                 return;
             }
@@ -309,6 +308,12 @@ impl Selection {
                 let next = self.kept.iter().find(|line| line.matched).map_or(usize::MAX, |line| line.first);
                 while self.kept.front().is_some_and(|line| !line.matched && line.last + self.choice.context() < next) {
                     self.drop_oldest();
+                }
+                if let Some(line) = self.kept.front_mut()
+                    && !line.matched
+                {
+                    // Folded lines of context follow each other without a gap.
+                    line.lose(next.saturating_sub(self.choice.context() + line.first));
                 }
             }
         }
@@ -320,9 +325,12 @@ impl Selection {
 }
 
 impl Kept {
-    /// Whether it is what is left of a fold.
-    fn is_rest(&self) -> bool {
-        self.since.is_none() && self.time.is_some()
+    /// Lets go of the first of the lines that are folded into it, of which only the last one's time is known.
+    fn lose(&mut self, lines: usize) {
+        if lines > 0 {
+            (self.first, self.count) = (self.first + lines, self.count - lines);
+            self.since = if self.count == 1 { self.time } else { None };
+        }
     }
 
     /// How often it was written, and from when to when.
@@ -429,14 +437,16 @@ mod tests {
                 body.push_str("--\n");
             }
             next = Some(last + 1);
-            let is_rest = choice.dedupe
-                && place == 0
-                && dropped
-                    .is_some_and(|dropped| lines[dropped] == lines[first] && (context == 0 || dropped + 1 == first));
+            let was_kept = |number: usize| {
+                let (gone, _) = matches.split_at(matches.len() - kept.len());
+                lines[number] == lines[first] && gone.iter().any(|gone| gone.abs_diff(number) <= context)
+            };
+            let before = if context == 0 { dropped } else { first.checked_sub(1) };
+            let is_rest = choice.dedupe && place == 0 && before.is_some_and(was_kept);
             let time = |number: usize| time::milliseconds(at(number));
             match group.len() {
-                count if is_rest => body.push_str(&format!("[{count}x, the last {}] ", time(last))),
                 1 => {}
+                count if is_rest => body.push_str(&format!("[{count}x, the last {}] ", time(last))),
                 count => body.push_str(&format!("[{count}x, {} to {}] ", time(first), time(last))),
             }
             body.push_str(lines[last]);
