@@ -6,12 +6,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -153,11 +155,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Slotted<S> {
     }
 }
 
+/// Notices a peer that is gone within ten seconds, as over SSH.
+fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(Duration::from_secs(4)).with_interval(Duration::from_secs(2)).with_retries(3)
+}
+
 async fn tcp(host: &str, port: u16) -> Result<TcpStream> {
     let stream =
         TcpStream::connect((host, port)).await.map_err(|error| refused(&error, &format!("tcp {host}:{port}")))?;
     // Requests are small and wait for their answer: never hold one back for the next.
     stream.set_nodelay(true).ok();
+    // A followed log or a pull may be silent for long: a link that was cut is to be told from that.
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive()).ok();
     Ok(stream)
 }
 
