@@ -25,6 +25,7 @@ mod container_reads;
 mod containers;
 mod containers_exec;
 mod containers_write;
+mod faults;
 mod guard;
 mod hosts;
 mod images;

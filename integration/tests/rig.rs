@@ -79,7 +79,7 @@ pub fn gateway_with(specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gate
 }
 
 /// The same in an environment of the test's own.
-fn gateway_in(environment: Environment, specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
+pub fn gateway_in(environment: Environment, specs: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let flags = Flags { hosts: specs.to_vec(), toolsets: vec!["all".into()], ..Flags::default() };
     let mut config = Config::load(&environment, &flags).unwrap_or_else(|error| panic!("{error}: {specs:?}"));
     config.state =
@@ -89,7 +89,7 @@ fn gateway_in(environment: Environment, specs: &[String], set: impl FnOnce(&mut 
 }
 
 /// Asks nobody and lets every body pass.
-fn open(config: &mut Config) {
+pub fn open(config: &mut Config) {
     for host in &mut config.hosts {
         host.limits.confirm = Confirm::Never;
         host.limits.bodies = Bodies::of(Profile::Open);
@@ -118,6 +118,11 @@ impl Rig {
     /// A host with other settings than the defaults.
     pub fn set(link: Link, set: impl FnOnce(&mut Config)) -> Self {
         Self::with_secrets(link, &[], set)
+    }
+
+    /// Many hosts, by their specifications; calls name theirs themselves.
+    pub fn among(environment: Environment, specs: &[String]) -> Self {
+        Self { gateway: gateway_in(environment, specs, open), prefix: format!("qm-{:08x}", rand()) }
     }
 
     /// The same for a person with variables.
@@ -159,6 +164,11 @@ impl Rig {
 pub struct Reply(Result<Answer, Failure>);
 
 impl Reply {
+    /// What a call of the gateway itself came to.
+    pub fn of(outcome: Result<Answer, Failure>) -> Self {
+        Self(outcome)
+    }
+
     /// The structured answer.
     #[track_caller]
     pub fn ok(self) -> Value {
@@ -182,6 +192,11 @@ impl Reply {
             Err(Failure::Tool(error) | Failure::UnknownTool(error)) => error.to_json(),
             Err(Failure::Asked { form, .. }) => panic!("it asked: {form:?}"),
         }
+    }
+
+    /// Whether the call failed.
+    pub fn is_error(&self) -> bool {
+        self.0.is_err()
     }
 
     /// The error's kind.
