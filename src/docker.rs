@@ -96,13 +96,22 @@ pub struct Target {
     query: Vec<(String, String)>,
     headers: Duration,
     length: Length,
+    fields: Option<&'static [&'static str]>,
 }
 
 impl Target {
     /// A path; whatever is put into it has passed [`names`] or came from the daemon as a full id.
     #[must_use]
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), query: Vec::new(), headers: HEADERS, length: Length::Short }
+        Self { path: path.into(), query: Vec::new(), headers: HEADERS, length: Length::Short, fields: None }
+    }
+
+    /// Says that of every row of a list only these fields are wanted: the engine cannot be asked for fewer,
+    /// and most of a list is never shown.
+    #[must_use]
+    pub fn only(mut self, fields: &'static [&'static str]) -> Self {
+        self.fields = Some(fields);
+        self
     }
 
     /// Adds a parameter.
@@ -265,8 +274,10 @@ impl Docker {
 
     /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
     async fn original(&self, target: Target) -> Result<Value> {
+        // What is left out of the rows may be what they have to be judged by.
+        let fields = target.fields.filter(|_| self.sees_all());
         let reply = self.ask(Method::GET, target).await?;
-        let (wire, mut document) = reply.document().await?;
+        let (wire, mut document) = reply.document(fields).await?;
         self.withhold(&wire, &mut document);
         // Boxed, as all that is seldom: it would make every call's future large.
         Box::pin(self.sift(&wire, &mut document)).await?;
@@ -280,7 +291,7 @@ impl Docker {
         if !reply.response.status().is_success() {
             return Err(refused(reply.response).await);
         }
-        Ok(reply.document().await?.1)
+        Ok(reply.document(None).await?.1)
     }
 
     /// Opens a stream of bytes: logs, statistics. Events are read with [`Docker::events`].
@@ -560,7 +571,7 @@ impl Waiting {
     /// # Errors
     /// As [`Docker::json`]; the caller sets the deadline.
     pub async fn code(self) -> Result<Option<i64>> {
-        let document = document(self.response, &self.wire, Duration::MAX).await?;
+        let document = document(self.response, &self.wire, None, Duration::MAX).await?;
         Ok(document.get("StatusCode").and_then(Value::as_i64))
     }
 }

@@ -37,10 +37,10 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Reads the document that it is.
-    pub(super) async fn document(self) -> Result<(Wire, Value)> {
+    /// Reads the document that it is; of the rows of a list only these fields, where some are named.
+    pub(super) async fn document(self, fields: Option<&[&str]>) -> Result<(Wire, Value)> {
         let Self { wire, response, lent } = self;
-        let document = document(response, &wire, IDLE).await?;
+        let document = document(response, &wire, fields, IDLE).await?;
         lent.give_back().await;
         Ok((wire, document))
     }
@@ -73,15 +73,21 @@ pub(super) fn drop_field(document: &mut Value, pointer: &str) {
     }
 }
 
-/// The JSON of an answer, which may fall silent for as long as `idle` on its way.
-pub(super) async fn document(response: Response<Incoming>, wire: &Wire, idle: Duration) -> Result<Value> {
+/// The JSON of an answer, which may fall silent for as long as `idle` on its way; of the rows of a list only these
+/// fields, where some are named.
+pub(super) async fn document(
+    response: Response<Incoming>,
+    wire: &Wire,
+    fields: Option<&[&str]>,
+    idle: Duration,
+) -> Result<Value> {
     let is_json = is_json(&response);
     let bytes = gather(response.into_body(), LARGEST_DOCUMENT, idle).await?;
     let bytes = bytes.ok_or_else(|| too_large(wire, &format!("is larger than {} MiB", LARGEST_DOCUMENT >> 20)))?;
     if !is_json {
         return Err(foreign().detail(sample(&bytes)));
     }
-    match values::parse(&bytes, LARGEST_VALUES) {
+    match values::parse(&bytes, LARGEST_VALUES, fields) {
         Ok(document) => fits(wire, document).ok_or_else(|| {
             Error::docker("the daemon's answer is not what was asked for")
                 .hint("ask the person to run \"quaymaster check\"")

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, fmt};
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// What an allocation costs beside what is in it.
@@ -21,14 +21,17 @@ pub(super) enum Unread {
     Nonsense(serde_json::Error),
 }
 
-/// Reads a document, as `serde_json` does, within a room of so many bytes.
+/// Reads a document, as `serde_json` does, within a room of so many bytes; of the rows of a list only these
+/// fields, where some are named: the rest is stepped over, and takes no room.
 ///
 /// A value takes 72 bytes where its text takes two, and an object with one entry takes 500: what is harmless
 /// as text is a hundred times as large in memory.
-pub(super) fn parse(text: &[u8], room: usize) -> Result<Value, Unread> {
+pub(super) fn parse(text: &[u8], room: usize, fields: Option<&[&str]>) -> Result<Value, Unread> {
     let room = Room { left: Cell::new(room), full: Cell::new(false) };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let read = Seed(&room).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let read = Seed { room: &room, fields, depth: Depth::Top }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value));
     read.map_err(|error| if room.full.get() { Unread::TooMuch } else { Unread::Nonsense(error) })
 }
 
@@ -53,8 +56,43 @@ impl Room {
     }
 }
 
+/// Where in a document a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Top,
+    Row,
+    Below,
+}
+
 #[derive(Clone, Copy)]
-struct Seed<'a>(&'a Room);
+struct Seed<'a> {
+    room: &'a Room,
+    fields: Option<&'a [&'a str]>,
+    depth: Depth,
+}
+
+/// The name of a field, unless it is one to step over.
+struct Name<'a>(Option<&'a [&'a str]>);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Option<String>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<String>, E> {
+        Ok(self.0.is_none_or(|fields| fields.contains(&name)).then(|| name.to_owned()))
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Value;
@@ -92,17 +130,18 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
-        self.0.text(value.len())?;
+        self.room.text(value.len())?;
         Ok(Value::String(value.to_owned()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         let mut places = 0;
-        while let Some(value) = items.next_element_seed(self)? {
+        let item = Seed { depth: if self.depth == Depth::Top { Depth::Row } else { Depth::Below }, ..self };
+        while let Some(value) = items.next_element_seed(item)? {
             if list.len() == places {
                 places = (2 * places).max(4);
-                self.0.take((places - list.len()) * size_of::<Value>() + ALLOCATION)?;
+                self.room.take((places - list.len()) * size_of::<Value>() + ALLOCATION)?;
                 list.reserve_exact(places - list.len());
             }
             list.push(value);
@@ -113,8 +152,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         let mut places = 0;
-        while let Some(key) = entries.next_key::<String>()? {
-            self.0.text(key.len())?;
+        let wanted = self.fields.filter(|_| self.depth == Depth::Row);
+        let entry = Seed { depth: Depth::Below, ..self };
+        while let Some(key) = entries.next_key_seed(Name(wanted))? {
+            let Some(key) = key else {
+                entries.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            self.room.text(key.len())?;
             if object.len() == places {
                 // As a hash table grows: 3 of 4, 7 of 8, 14 of 16.
                 let more = match places {
@@ -122,10 +167,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
                     3 => 7,
                     places => 2 * places,
                 };
-                self.0.take((more - places) * (ENTRY + 2 * PLACE) + 2 * ALLOCATION)?;
+                self.room.take((more - places) * (ENTRY + 2 * PLACE) + 2 * ALLOCATION)?;
                 places = more;
             }
-            let value = entries.next_value_seed(self)?;
+            let value = entries.next_value_seed(entry)?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))
@@ -134,9 +179,34 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const ROOM: usize = 1 << 20;
+
+    fn whole(text: &str, room: usize) -> Result<Value, Unread> {
+        parse(text.as_bytes(), room, None)
+    }
+
+    fn rows(text: &str) -> Option<Value> {
+        parse(text.as_bytes(), ROOM, Some(&["Id", "Labels"])).ok()
+    }
+
+    #[test]
+    fn only_the_named_fields_of_rows_are_there() {
+        let listed = r#"[{"Id": "a", "Labels": {"x": "y"}, "Mounts": [{"Id": "b", "n": [1, {}]}], "Size": 1e3}, {}, {"\u0049d": 7}]"#;
+        assert_eq!(rows(listed).unwrap(), json!([{"Id": "a", "Labels": {"x": "y"}}, {}, {"Id": 7}]));
+        assert_eq!(rows("[]").unwrap(), json!([]));
+        // The last of two fields of one name counts, as in a document.
+        assert_eq!(rows(r#"[{"Id": 1, "Id": 2}]"#).unwrap(), json!([{"Id": 2}]));
+        assert_eq!(rows(r#"{"a": {"Id": 1, "b": 2}}"#).unwrap(), json!({"a": {"Id": 1, "b": 2}}), "no list");
+        for text in ["", "[{}", "[{}] x", "[{\"Id\": }]", "[{\"a\": [}]"] {
+            assert_eq!(rows(text), None, "{text}");
+        }
+        let deep = format!("[{{\"Mounts\": {}{}}}]", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(rows(&deep).unwrap(), json!([{}]), "what is stepped over takes no stack");
+    }
 
     #[test]
     fn it_reads_what_serde_reads() {
@@ -147,13 +217,13 @@ mod tests {
             r#"{"b": {"a": [[], {}, ""]}, "a": "\u0041\n", "b": 2}"#,
             r#"["a", {"k": [1, 2, 3, 4, 5, 6, 7, 8, 9], "l": null}]"#,
         ] {
-            let (ours, theirs) = (parse(text.as_bytes(), ROOM).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+            let (ours, theirs) = (whole(&text, ROOM).unwrap(), serde_json::from_str::<Value>(text).unwrap());
             assert_eq!(ours.to_string(), theirs.to_string());
         }
         let deep = "[".repeat(200);
         for text in ["", "{", "[1,]", "{} {}", "1e999", "\"", r#"{"a" 1}"#, deep.as_str()] {
             assert!(serde_json::from_str::<Value>(text).is_err());
-            assert!(matches!(parse(text.as_bytes(), ROOM), Err(Unread::Nonsense(_))), "{text}");
+            assert!(matches!(whole(&text, ROOM), Err(Unread::Nonsense(_))), "{text}");
         }
     }
 
@@ -161,11 +231,11 @@ mod tests {
     fn small_text_that_becomes_large_is_refused() {
         for element in ["0", "{}", "[]", "[0]", r#"{"":0}"#, r#""""#] {
             let text = format!("[{}{element}]", format!("{element},").repeat(100_000));
-            assert!(matches!(parse(text.as_bytes(), ROOM), Err(Unread::TooMuch)), "{element}");
-            assert!(parse(text.as_bytes(), 1 << 30).is_ok(), "{element}");
+            assert!(matches!(whole(&text, ROOM), Err(Unread::TooMuch)), "{element}");
+            assert!(whole(&text, 1 << 30).is_ok(), "{element}");
         }
         // Text itself is what it is.
         let long = serde_json::to_string(&"x".repeat(900_000)).unwrap();
-        assert!(parse(long.as_bytes(), ROOM).is_ok());
+        assert!(whole(&long, ROOM).is_ok());
     }
 }

@@ -151,7 +151,8 @@ async fn the_one_who_leaves_does_not_end_it_for_the_other() {
 
 #[tokio::test]
 async fn a_cancelled_job_closes_its_connection_at_once() {
-    let daemon = Daemon::new(|heard| if heard.path() == "/images/create" { Act::Hold(Vec::new()) } else { engine(heard) });
+    let daemon =
+        Daemon::new(|heard| if heard.path() == "/images/create" { Act::Hold(Vec::new()) } else { engine(heard) });
     let gateway = gateway(&[daemon.spec("a", "")]);
     let answer = hasty(&gateway, gateway.caller("test"), "pull_image", pull(), 200).await.unwrap();
     assert_eq!(daemon.tally().left(), 0);
@@ -183,7 +184,8 @@ async fn text_of_a_job_is_kept_as_text() {
 
 #[tokio::test]
 async fn the_end_of_the_process_ends_its_jobs() {
-    let daemon = Daemon::new(|heard| if heard.path() == "/images/create" { Act::Hold(Vec::new()) } else { engine(heard) });
+    let daemon =
+        Daemon::new(|heard| if heard.path() == "/images/create" { Act::Hold(Vec::new()) } else { engine(heard) });
     let gateway = gateway(&[daemon.spec("a", "")]);
     hasty(&gateway, gateway.caller("test"), "pull_image", pull(), 200).await.unwrap();
     timeout(Duration::from_secs(2), gateway.settle(Duration::from_secs(5))).await.unwrap();

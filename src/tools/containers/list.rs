@@ -141,6 +141,7 @@ impl FleetTool for ListContainers {
             .with("health", self.health.map(word));
         // The engine's own `health` and `status` filters do not imply `all`; a stopped one has no health.
         let target = Target::new("/containers/json")
+            .only(&["Id", "Names", "Image", "State", "Status", "Ports", "Labels", "SizeRw"])
             .query("all", if self.all || self.status.is_some() { "1" } else { "0" })
             .query("size", if self.size { "1" } else { "0" })
             .filters(&filters);
