@@ -63,8 +63,21 @@ pub fn texts(document: &mut Value) {
     }
 }
 
+/// The same for every line of a text, each by itself: what one holds does not reach into the next.
+#[must_use]
+pub fn lines(text: String) -> String {
+    if text.split('\n').all(|line| changed(line).is_none()) {
+        return text;
+    }
+    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+}
+
+/// A text as it may be shown, where that is another one.
 fn changed(text: &str) -> Option<String> {
     use std::borrow::Cow;
+    if shapes::is_short_word(text) {
+        return None;
+    }
     let clean = plain::stripped(text);
     match (shapes::hide(&clean).0, &clean) {
         (Cow::Owned(hidden), _) => Some(hidden),

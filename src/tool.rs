@@ -265,7 +265,7 @@ impl Answer {
         // Line by line where a line is a row: what one row holds must not reach into the next. Free text was
         // masked as a whole before it was fenced.
         let text = match &structured {
-            Some(_) => self.text.split('\n').map(redact::shown).collect::<Vec<_>>().join("\n"),
+            Some(_) => redact::lines(self.text),
             None => redact::shown(&self.text),
         };
         Self { structured, text: page::cut(text) }

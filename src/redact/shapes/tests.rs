@@ -328,6 +328,32 @@ fn no_text_is_slow() {
 }
 
 #[test]
+fn a_short_word_has_no_shape() {
+    for Token { prefix, least, .. } in TOKENS {
+        let is_word = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        assert!(!is_word || prefix.len() + least >= SHORTEST, "{prefix}");
+    }
+    let anchors = ["password", "pwd", "TOKEN", "Key", "-us1", "eyJ", "MTA", "Bearer", "Cookie", "sig", "AKIA", "xoxb-"];
+    for anchor in anchors {
+        for filling in ["", "a", "1", "-", ".", "_", "abc.def", "0-us", "-B", "b.c-1", "AAAA1", "1a2b3c4d"] {
+            for word in
+                [format!("{anchor}{filling}"), format!("{filling}{anchor}"), format!("{anchor}{filling}{anchor}")]
+            {
+                if is_short_word(&word) {
+                    assert_eq!(find(&word).spans, [], "{word}");
+                }
+            }
+        }
+    }
+    for text in ["", "running", "2f0e3a4b5c6d", "com.docker.x", "a-b_c.d"] {
+        assert!(is_short_word(text), "{text}");
+    }
+    for text in ["pwd=hunter2", "a:b", "key x", "x\u{1b}[1m", "é", "a\u{200b}", "fourteen-chars"] {
+        assert!(!is_short_word(text), "{text}");
+    }
+}
+
+#[test]
 fn anchors_that_share_letters_are_all_seen() {
     let token = format!("gh{}{}", "p_", alnum(36));
     for text in [format!("tokenkeypass{token}"), format!("key{token}"), format!("a://b{token}"), format!("%20{token}")]
