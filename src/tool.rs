@@ -1,6 +1,7 @@
 //! A tool, declared once: its input struct is the tool, and everything a client sees follows from it.
 
 pub mod cursor;
+pub mod length;
 pub mod page;
 mod plan;
 pub mod schema;

@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     redact,
     secret::{SCHEME, random},
-    tool::{Answer, Effect, Json, Permissions},
+    tool::{Answer, Effect, Json, Permissions, length},
 };
 
 /// One call: its opening line is written once it was decided, or at its end if it never was.
@@ -142,8 +142,7 @@ impl Record {
         };
         match outcome {
             Ok(answer) => {
-                let structured = answer.structured.as_ref().and_then(|fields| serde_json::to_string(fields).ok());
-                closing.bytes = answer.text.len() + structured.map_or(0, |text| text.len());
+                closing.bytes = answer.text.len() + answer.structured.as_ref().map_or(0, length::of);
             }
             Err(Failure::UnknownTool(error) | Failure::Tool(error)) => {
                 error.kind().as_str().clone_into(&mut closing.outcome);

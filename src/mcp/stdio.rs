@@ -6,6 +6,7 @@ use rmcp::{
     RoleServer,
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
@@ -59,7 +60,7 @@ impl<W: AsyncWrite + Send + Unpin + 'static> rmcp::transport::Transport<RoleServ
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         let output = self.output.clone();
-        async move { write(&output, &serde_json::to_value(message)?).await }
+        async move { write(&output, &message).await }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
@@ -71,11 +72,11 @@ impl<W: AsyncWrite + Send + Unpin + 'static> rmcp::transport::Transport<RoleServ
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(output: &Mutex<W>, message: &Value) -> io::Result<()> {
-    let mut line = message.to_string();
-    line.push('\n');
+async fn write<W: AsyncWrite + Unpin>(output: &Mutex<W>, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
     let mut output = output.lock().await;
-    output.write_all(line.as_bytes()).await?;
+    output.write_all(&line).await?;
     output.flush().await
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Json,
     cursor::{self, Cursor, Cursors},
-    text,
+    length, text,
 };
 use crate::{error::Result, redact};
 
@@ -22,10 +22,14 @@ const LEAST_ROOM: usize = 2_000;
 ///
 /// Tools page their lists themselves; this is for what no page fits, such as an engine's own document.
 pub fn fit(fields: &mut Json) {
-    let size = |fields: &Json| serde_json::to_string(fields).map_or(0, |text| text.chars().count());
+    // Most answers have fewer bytes than an answer may have characters.
+    let is_small = |fields: &Json| {
+        length::of(fields) <= LONGEST_ANSWER
+            || serde_json::to_string(fields).is_ok_and(|text| text.chars().count() <= LONGEST_ANSWER)
+    };
     let steps = [(500, 8_000), (100, 2_000), (40, 600), (15, 200), (5, 80), (1, 20)];
     for (items, characters) in steps {
-        if size(fields) <= LONGEST_ANSWER {
+        if is_small(fields) {
             return;
         }
         for (_, value) in fields.iter_mut().filter(|(name, _)| *name != "cursor") {
@@ -35,7 +39,7 @@ pub fn fit(fields: &mut Json) {
     }
     // Wide and deep at once: level by level it loses nothing but its leaves.
     for items in [15, 5, 1] {
-        if size(fields) <= LONGEST_ANSWER {
+        if is_small(fields) {
             return;
         }
         fields.values_mut().for_each(|value| shorten(value, items, items, 200));
@@ -78,6 +82,9 @@ pub fn cut(text: String) -> String {
     const NOTICE: &str = "
 [… cut here: the answer is longer than one answer may be; ask for less …]
 ";
+    if text.len() <= LONGEST_ANSWER {
+        return text;
+    }
     let length = text.chars().count();
     if length <= LONGEST_ANSWER {
         return text;
