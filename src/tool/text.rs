@@ -29,15 +29,26 @@ pub fn render(fields: &Json, summary: &str) -> String {
 }
 
 fn line(text: &mut String, name: &str, value: &Value) {
-    let shown = cell(value);
-    if !shown.is_empty() {
-        text.extend([&flat(name), ": ", &shown, "\n"]);
+    let begin = text.len();
+    flat(text, name);
+    text.push_str(": ");
+    let shown = text.len();
+    cell(text, value);
+    if text.len() == shown {
+        text.truncate(begin);
+    } else {
+        text.push('\n');
     }
 }
 
-/// Text on one line: a foreign name or value must not begin a line of ours.
-fn flat(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+/// Adds text on one line: a foreign name or value must not begin a line of ours.
+fn flat(text: &mut String, added: &str) {
+    for (position, part) in added.split(['\n', '\r']).enumerate() {
+        if position > 0 {
+            text.push(' ');
+        }
+        text.push_str(part);
+    }
 }
 
 /// Rows as the table of them, for whoever has to know how long it is.
@@ -56,24 +67,49 @@ fn table(text: &mut String, name: &str, rows: &[Value]) {
             }
         }
     }
-    text.extend([&flat(name), ": ", &flat(&columns.join(" | ")), "\n"]);
+    flat(text, name);
+    text.push_str(": ");
+    joined(text, " | ", &columns, |text, column| flat(text, column));
+    text.push('\n');
     for row in rows {
-        let cells: Vec<String> = columns.iter().map(|column| row.get(*column).map(cell).unwrap_or_default()).collect();
-        text.push_str(cells.join(" | ").trim_end_matches([' ', '|']));
+        let begin = text.len();
+        joined(text, " | ", &columns, |text, column| {
+            if let Some(value) = row.get(*column) {
+                cell(text, value);
+            }
+        });
+        let blank = text.get(begin..).map_or(0, |row| row.len() - row.trim_end_matches([' ', '|']).len());
+        text.truncate(text.len() - blank);
         text.push('\n');
     }
 }
 
-/// One value on one line; a line break inside it becomes a blank.
-fn cell(value: &Value) -> String {
+/// Adds one value on one line; a line break inside it becomes a blank.
+fn cell(text: &mut String, value: &Value) {
     match value {
-        Value::Null => String::new(),
-        Value::String(text) => flat(text),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => {
-            fields.iter().map(|(key, value)| format!("{}={}", flat(key), cell(value))).collect::<Vec<_>>().join(", ")
+        Value::Null => {}
+        Value::String(value) => flat(text, value),
+        Value::Array(items) => joined(text, ", ", items, cell),
+        Value::Object(fields) => joined(text, ", ", fields, |text, (key, value)| {
+            flat(text, key);
+            text.push('=');
+            cell(text, value);
+        }),
+        other => text.push_str(&other.to_string()),
+    }
+}
+
+fn joined<T>(
+    text: &mut String,
+    between: &str,
+    parts: impl IntoIterator<Item = T>,
+    mut add: impl FnMut(&mut String, T),
+) {
+    for (position, part) in parts.into_iter().enumerate() {
+        if position > 0 {
+            text.push_str(between);
         }
-        other => other.to_string(),
+        add(text, part);
     }
 }
 
@@ -168,6 +204,18 @@ mod tests {
         assert_eq!(
             text,
             "host: local\ncontainers: name | ports | health\na | 1->2, 3\nb |  | healthy\nlimits: memory=5, cpus=0.5\n2 containers"
+        );
+    }
+
+    #[test]
+    fn a_foreign_line_end_begins_no_line_and_nothing_has_no_line() {
+        let fields = json!({
+            "a\nb": "c\r\nd", "none": "", "list": [], "nested": {"x\n": ["1\n2"], "empty": null},
+            "rows": [{"k\n": "v\n", "l": "w"}, {"l": ""}],
+        });
+        assert_eq!(
+            render(fields.as_object().unwrap(), "done"),
+            "a b: c  d\nnested.x : 1 2\nrows: k  | l\nv  | w\n\ndone"
         );
     }
 }
