@@ -8,7 +8,7 @@ mod resources;
 mod stdio;
 mod tools;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -87,17 +87,21 @@ impl Server {
         }
     }
 
-    /// Cancelled when this request is taken back, or the client leaves.
-    fn cancelled(&self, context: &RequestContext<RoleServer>) -> CancellationToken {
-        let cancelled = self.left.child_token();
-        let (request, either) = (context.ct.clone(), cancelled.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = request.cancelled() => either.cancel(),
-                () = either.cancelled() => {}
-            }
-        });
-        cancelled
+    /// Makes a call that is cancelled when its request is taken back, or the client leaves.
+    async fn cancellable<T, F: Future<Output = T>>(
+        &self,
+        request: &CancellationToken,
+        call: impl FnOnce(CancellationToken) -> F,
+    ) -> T {
+        let either = self.left.child_token();
+        let mut call = pin!(call(either.clone()));
+        tokio::select! {
+            biased;
+            answer = &mut call => return answer,
+            () = request.cancelled() => either.cancel(),
+        }
+        // It answers what became of it.
+        call.await
     }
 }
 
@@ -125,9 +129,11 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send + '_ {
-        let cancelled = self.cancelled(&context);
         let caller = self.caller(&context);
-        async move { tools::call(&self.gateway, request, &context, caller, cancelled).await }
+        async move {
+            let call = |cancelled| tools::call(&self.gateway, request, &context, caller, cancelled);
+            self.cancellable(&context.ct, call).await
+        }
     }
 
     async fn list_resources(
@@ -151,11 +157,9 @@ impl ServerHandler for Server {
         request: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let cancelled = self.cancelled(&context);
-        resources::read(&self.gateway, request.uri, self.caller(&context), cancelled)
-            .await
-            .map(Into::into)
-            .map_err(|error| protocol_error(&error))
+        let caller = self.caller(&context);
+        let read = |cancelled| resources::read(&self.gateway, request.uri, caller, cancelled);
+        self.cancellable(&context.ct, read).await.map(Into::into).map_err(|error| protocol_error(&error))
     }
 
     async fn list_prompts(
