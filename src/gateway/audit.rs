@@ -36,7 +36,7 @@ use crate::{
     tool::{Effect, Permissions},
 };
 use line::Line;
-use writer::{Order, Writer};
+use writer::{Order, Orders, Writer};
 
 /// How many lines may wait for the disk.
 const QUEUE: usize = 1024;
@@ -148,7 +148,7 @@ pub struct Audit {
     directory: Option<PathBuf>,
     settings: AuditSettings,
     /// Started with the first line; nothing where no thread can be started.
-    writer: OnceLock<Option<mpsc::Sender<Order>>>,
+    writer: OnceLock<Option<Orders>>,
     /// Lines that found no place in the queue.
     dropped: Arc<AtomicU64>,
     told: AtomicBool,
@@ -188,7 +188,7 @@ impl Audit {
         let (written, answer) = oneshot::channel();
         let order = Order::Line(line, Some(written));
         let answered = timeout(PATIENCE, async {
-            writer.send(order).await.ok();
+            writer.send_at_once(order).await.ok();
             answer.await
         });
         match answered.await {
@@ -231,7 +231,7 @@ impl Audit {
         let Some(Some(writer)) = self.writer.get() else { return };
         let (done, ended) = oneshot::channel();
         let waited = timeout(LAST_WORDS, async {
-            writer.send(order(done)).await.ok();
+            writer.send_at_once(order(done)).await.ok();
             ended.await.ok();
         });
         if waited.await.is_err() {
@@ -242,23 +242,23 @@ impl Audit {
     /// Hands a line to the writer; what finds no place in time is counted, and the next line says so.
     async fn put(&self, line: Line) {
         let Some(writer) = self.writer() else { return self.tell() };
-        let order = match writer.try_send(Order::Line(line, None)) {
+        let order = match writer.try_put(Order::Line(line, None)) {
             Ok(()) => return,
             Err(mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order)) => order,
         };
-        if !matches!(timeout(PATIENCE_OF_READS, writer.send(order)).await, Ok(Ok(()))) {
+        if !matches!(timeout(PATIENCE_OF_READS, writer.send_at_once(order)).await, Ok(Ok(()))) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn writer(&self) -> Option<&mpsc::Sender<Order>> {
+    fn writer(&self) -> Option<&Orders> {
         let directory = self.directory.as_ref()?;
         self.writer
             .get_or_init(|| {
                 let (sender, orders) = mpsc::channel(QUEUE);
                 let writer = Writer::new(directory.clone(), self.settings.clone(), self.dropped.clone());
                 let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(orders));
-                thread.ok().map(|_| sender)
+                thread.ok().map(|thread| Orders::new(sender, thread.thread().clone()))
             })
             .as_ref()
     }
