@@ -37,8 +37,10 @@ const fn framed(inner: usize, parts: usize) -> usize {
 /// Two quotes; what has to be escaped takes one more byte, or five (RFC 8259, 7).
 fn of_text(text: &str) -> usize {
     // Without a branch for each byte: nearly no text has anything to escape.
-    let is_plain = text.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\'));
-    if is_plain {
+    let odd = text
+        .bytes()
+        .fold(0, |odd, byte| odd | u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\'));
+    if odd == 0 {
         return 2 + text.len();
     }
     let escapes: usize = text
