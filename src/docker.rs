@@ -218,6 +218,11 @@ impl Docker {
         Ok(())
     }
 
+    /// Closes the connections that rest: for a call about so many hosts that theirs would add up.
+    pub fn close_resting(&self) {
+        self.host.close_resting();
+    }
+
     /// Reads `/info`, whose answer begins within `headers`, and remembers the engine's identity.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use plan::{Access, Body, BodyKind, Plan};
 
@@ -532,8 +533,12 @@ pub trait FleetCall: Send + Sync {
 /// One host of a fleet call: its name, and its daemon or why it may not be asked.
 pub type Member = (String, Result<Docker>);
 
-/// How many hosts a fleet call asks at once.
+/// How many hosts a fleet call asks at once, as long as they answer soon.
 const HOSTS_AT_ONCE: usize = 64;
+/// How many it may wait for at once, the slow ones included.
+const HOSTS_AWAITED: usize = 512;
+/// A host that has not answered by then is slow, and its place goes to the next.
+const SOON: Duration = Duration::from_secs(1);
 
 impl<T: FleetTool> FleetCall for T {
     fn arguments(&self) -> Json {
@@ -550,10 +555,20 @@ impl<T: FleetTool> FleetCall for T {
             let single = hosts.len() == 1;
             let (tool, call) = (self.as_ref(), &call);
             let (total, answered) = (hosts.len(), &AtomicUsize::new(0));
+            let is_large = hosts.len() > HOSTS_AT_ONCE;
+            let places = &Semaphore::new(HOSTS_AT_ONCE);
             let mut answers: Vec<(usize, HostAnswer<T::Part>)> = stream::iter(hosts.into_iter().enumerate())
                 .map(|(position, (host, docker))| async move {
-                    let asked = async { tool.ask(&docker?, call).await };
-                    let answer = tokio::time::timeout(deadline, asked).await.unwrap_or_else(|_| {
+                    let place = places.acquire().await.ok();
+                    let asked = async {
+                        let docker = docker?;
+                        let answer = tool.ask(&docker, call).await;
+                        if is_large {
+                            docker.close_resting();
+                        }
+                        answer
+                    };
+                    let answer = sharing(place, tokio::time::timeout(deadline, asked)).await.unwrap_or_else(|_| {
                         Err(Error::timeout(format!("the host did not answer within {} s", deadline.as_secs())))
                     });
                     let answer = answer.map_err(|error| error.on(&host));
@@ -563,7 +578,7 @@ impl<T: FleetTool> FleetCall for T {
                     (position, HostAnswer { host, answer })
                 })
                 // Unordered, so that a host that hangs holds up nobody behind it.
-                .buffer_unordered(HOSTS_AT_ONCE)
+                .buffer_unordered(HOSTS_AWAITED)
                 .collect()
                 .await;
             answers.sort_by_key(|(position, _)| *position);
@@ -574,4 +589,14 @@ impl<T: FleetTool> FleetCall for T {
             self.combine(answers, call)?.answer(None)
         })
     }
+}
+
+/// Does some work with a place among those that are done soon, and gives the place up when it takes longer.
+async fn sharing<T>(place: Option<SemaphorePermit<'_>>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(SOON) => drop(place),
+    }
+    work.await
 }

@@ -114,7 +114,7 @@ impl Lab {
 
 pub(crate) async fn run(command: &mut Command) -> Result<(), Failure> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(60), output).await??;
+    let output = tokio::time::timeout(Duration::from_secs(180), output).await??;
     if output.status.success() {
         return Ok(());
     }

@@ -250,6 +250,11 @@ impl Host {
         self.reading().engine().await
     }
 
+    /// Closes the connections that rest.
+    pub(super) fn close_resting(&self) {
+        self.pool.close_resting();
+    }
+
     /// Takes one of the places of calls in flight.
     ///
     /// # Errors

@@ -242,6 +242,11 @@ impl Pool {
         self.dialer.forget().await;
     }
 
+    /// Closes what rests.
+    pub(crate) fn close_resting(&self) {
+        lock(&self.idle).clear();
+    }
+
     /// How many connections were ever opened.
     pub(crate) fn dialled(&self) -> usize {
         self.dialled.load(Ordering::Relaxed)

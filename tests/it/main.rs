@@ -30,6 +30,7 @@ mod probe;
 mod proxy_config;
 mod rig;
 mod routes;
+mod scale;
 mod secrets;
 mod sight;
 mod simulated;

@@ -24,6 +24,8 @@ const NAMED: usize = 5;
 const SENTENCE: usize = 140;
 /// What the rows of one answer may take, in bytes; the hosts with the worst problems come first.
 const ROOM: usize = 14_000;
+/// What the names of further hosts may take.
+const ROOM_FOR_NAMES: usize = 4_000;
 
 /// Surveys all Docker hosts at once: what is broken and where; totals, then only hosts and containers with a problem.
 ///
@@ -79,6 +81,9 @@ pub(super) struct Survey {
     /// Hosts with something wrong that found no room.
     #[serde(skip_serializing_if = "Option::is_none")]
     hosts_not_shown: Option<usize>,
+    /// Their names, as far as there is room.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    not_shown: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     ok: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -171,14 +176,18 @@ impl FleetTool for SurveyHosts {
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Look> {
         let (info, listed) = tokio::join!(
             in_time(docker.info(HEADERS)),
-            in_time(docker.json(Target::new("/containers/json").query("all", "1").patient(HEADERS)))
+            in_time(async {
+                let list = docker.json(Target::new("/containers/json").query("all", "1").patient(HEADERS)).await?;
+                // Counted at once: the lists of many hosts must not be held at the same time.
+                Ok(Containers::count(&list))
+            })
         );
         Ok(Look {
             mode: docker.config().mode.as_str(),
             since: docker.health().failure.map(|(_, since)| since),
             again: docker.health().tripped.map(|tripped| tripped.again),
             daemon: info.map(|info| Daemon::new(&info)),
-            containers: listed.map(|list| Containers::count(&list)),
+            containers: listed,
         })
     }
 
@@ -223,12 +232,18 @@ impl FleetTool for SurveyHosts {
             }
         }
         let (hosts, left) = fitting(rows);
+        let room = left.iter().scan(0, |size, name| {
+            *size += name.len() + 2;
+            Some(*size)
+        });
+        let not_shown = names(&left, room.take_while(|size| *size <= ROOM_FOR_NAMES).count());
         // The daemons of a fleet tend to say the same: the rarest is the likeliest to matter.
         said.sort_by_key(|(_, hosts)| hosts.len());
         Ok(Survey {
             totals,
             hosts,
-            hosts_not_shown: (left > 0).then_some(left),
+            hosts_not_shown: (!left.is_empty()).then_some(left.len()),
+            not_shown,
             ok: if fine.len() > 15 { count(fine.len(), "host") } else { fine.join(", ") },
             daemon_warnings: said
                 .into_iter()
@@ -246,15 +261,14 @@ async fn in_time<T>(request: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PATIENCE, request).await.unwrap_or_else(late)
 }
 
-/// The first rows that find room, and how many do not.
-fn fitting(mut rows: Vec<Row>) -> (Vec<Row>, usize) {
+/// The first rows that find room, and the hosts of those that do not.
+fn fitting(mut rows: Vec<Row>) -> (Vec<Row>, Vec<String>) {
     let sizes = rows.iter().scan(0, |size, row| {
         *size += serde_json::to_string(row).map_or(0, |text| text.len());
         Some(*size)
     });
     let shown = sizes.take_while(|size| *size <= ROOM).count();
-    let left = rows.len() - shown;
-    rows.truncate(shown);
+    let left = rows.drain(shown..).map(|row| row.host).collect();
     (rows, left)
 }
 
