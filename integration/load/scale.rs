@@ -124,7 +124,7 @@ async fn survey(client: &Client) -> Result<(Duration, Value), Failure> {
 /// Hosts with many containers.
 async fn listed(program: &str) -> Result<(), Failure> {
     say("\n### Containers on a host\n\n`list_containers` with `all`, median of 20 on one host, and the first survey of 50 such hosts. A container is a kilobyte of the engine's JSON. Memory is the highest meanwhile.\n");
-    say("| containers per host | list, ms | memory, MiB | answer, bytes | survey of 50, s | memory, MiB |\n| ---: | ---: | ---: | ---: | ---: | ---: |");
+    say("| containers per host | list, ms | memory, MiB | answer, bytes | survey of 50, s | hosts in time | memory, MiB |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for containers in [100, 500, 1000, 2000, 5000] {
         let daemons = Daemons::start(50, containers, |_| Kind::Well)?;
         let client = start(program, &daemons).await?;
@@ -140,11 +140,9 @@ async fn listed(program: &str) -> Result<(), Failure> {
         client.leave().await?;
         let client = start(program, &daemons).await?;
         let (took, answer) = survey(&client).await?;
-        if answer["structuredContent"]["totals"]["running"] != json!(50 * containers) {
-            return Err(format!("the survey says {}", answer["structuredContent"]["totals"]).into());
-        }
+        let in_time = &answer["structuredContent"]["totals"]["ok"];
         say(&format!(
-            "| {containers} | {} | {} | {bytes} | {:.2} | {} |",
+            "| {containers} | {} | {} | {bytes} | {:.2} | {in_time} | {} |",
             millis(quantile(&mut times, 0.5)),
             mib(list),
             took.as_secs_f64(),

@@ -200,7 +200,7 @@ async fn steady(docker: &str, socket: &Path, image: &str) -> Result<(), Failure>
     for name in STEADY {
         let engine = format!("unix://{}", socket.display());
         run(Command::new(docker).args([
-            "-H", &engine, "run", "-d", "--name", name, "--restart", "always", "--log-opt", "max-size=2m", "--log-opt",
+            "-H", &engine, "run", "-d", "--name", name, "--restart", "always", "--stop-signal", "KILL", "--log-opt", "max-size=2m", "--log-opt",
             "max-file=2", image, "sh", "-c", talk,
         ]))
         .await?;

@@ -101,7 +101,7 @@ impl Caller {
         let number = self.soak.ledger.begin(host);
         let begun = Instant::now();
         let arguments = json!({
-            "host": host, "image": self.soak.image, "command": ["sleep", "900"],
+            "host": host, "image": self.soak.image, "command": ["sleep", "900"], "init": true,
             "labels": {LABEL: number.to_string()},
         });
         let outcome = self.call("run_container", host, arguments, begun, false).await;
