@@ -38,3 +38,42 @@ need() {
 need_compiler() {
     command -v cc >/dev/null || need gcc libc6-dev
 }
+
+# mirror: the address from which this machine gets Debian itself.
+mirror() {
+    # shellcheck disable=SC2016 # apt expands these
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
+        "Codename: $(. /etc/os-release && echo "${VERSION_CODENAME-}")" | head -n 1
+}
+
+# unpack PREFIX SUITE PACKAGE...: these packages of a Debian release, unpacked
+# below PREFIX, by way of $CACHE. Nothing is installed, nothing of the system is
+# consulted but the mirror and its keys: releases can be mixed, and an engine that
+# is installed here is neither disturbed nor needed.
+unpack() {
+    local prefix=$1 suite=$2 uri deb
+    shift 2
+    [[ -e $prefix ]] && return
+    uri=$(mirror)
+    if [[ -z $uri ]] && ((EUID == 0)); then
+        apt-get -qq update >&2 || true # a fresh image comes without package lists
+        uri=$(mirror)
+    fi
+    [[ $uri ]] || die "apt knows no Debian mirror here (as root: apt-get update)"
+    say "fetching from Debian $suite: $*"
+    (
+        work=$(mktemp -d "$CACHE/unpack.XXXXXX")
+        trap 'rm -rf "$work"' EXIT
+        cd "$work"
+        mkdir -p lists/partial cache/archives/partial root
+        : >status
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" >sources.list
+        apt=(apt-get -qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+            -o Dir::State::Lists="$work/lists" -o Dir::State::Status="$work/status" -o Dir::Cache="$work/cache"
+            -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none -o Acquire::Retries=3)
+        # Said at every step: where the caller asks whether this succeeded, bash does not end at a failure.
+        "${apt[@]}" update && "${apt[@]}" download "$@" || exit 1
+        for deb in *.deb; do dpkg -x "$deb" root || exit 1; done
+        mv root "$prefix"
+    )
+}

@@ -1,0 +1,118 @@
+//! The list of containers beside the raw API: one after the other, 32 at once, while containers come and go.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    Failure,
+    client::{Client, Load},
+    engine::{self, Churn},
+    figures::{grouped, millis, milliseconds, ratio},
+    lab::Lab,
+    report::{BUSY, Column, LIST, LIST_BYTES, Report, Row},
+};
+
+/// Calls in a row.
+pub(crate) const CALLS: usize = 200;
+/// Calls at once.
+pub(crate) const FLIGHT: usize = 32;
+/// Calls of a load.
+const LOAD: usize = 1_600;
+
+/// Answers what the raw API showed, for the table of peers.
+pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(Column, Column), Failure> {
+    let client = lab.quaymaster.hosts(lab.three_hosts()).start().await?;
+    let (mut raw, mut own) = (Column::new(), Column::new());
+
+    let (listed, _) = client.call("list_containers", &json!({})).await?;
+    let text = listed["content"][0]["text"].as_str().map_or(0, str::len);
+    let structured = listed["structuredContent"].to_string().len();
+    let rows = listed["structuredContent"]["containers"].as_array().map_or(0, Vec::len);
+    if rows != 15 {
+        return Err(format!("there are {rows} containers, not 15").into());
+    }
+    let bytes = engine::list_bytes(&lab.local).await?;
+    for (channel, size) in [("text", text), ("structured", structured)] {
+        report.add(
+            Row::new(
+                &format!("a list of 15 containers, {channel}"),
+                "under 2,500 bytes",
+                format!("{} bytes (the raw API: {})", grouped(size), grouped(bytes)),
+                size < 2_500,
+            )
+            .figures(json!({"bytes": size, "raw_bytes": bytes})),
+        );
+    }
+    raw.insert(LIST_BYTES, grouped(bytes));
+    own.insert(LIST_BYTES, format!("{} text, {} structured", grouped(text), grouped(structured)));
+
+    let mut best: Option<(f64, Duration, Duration)> = None;
+    for _ in 0..3 {
+        let theirs = engine::lists(&lab.local, CALLS).await?;
+        let ours = client.timed("list_containers", &json!({}), CALLS).await?;
+        let times = ratio(ours.median(), theirs.median());
+        if best.is_none_or(|(best, ..)| times < best) {
+            best = Some((times, ours.median(), theirs.median()));
+            own.insert(LIST, format!("{} / {}", millis(ours.median()), millis(ours.p99())));
+            raw.insert(LIST, format!("{} / {}", millis(theirs.median()), millis(theirs.p99())));
+        }
+    }
+    let (times, ours, theirs) = best.ok_or("no run")?;
+    report.add(
+        Row::new(
+            "`list_containers`, median, best of three runs",
+            "under 1.5 times the raw API on a kept-alive connection",
+            format!("{} to {}", millis(ours), millis(theirs)),
+            times < 1.5,
+        )
+        .ratio(times)
+        .figures(json!({"median_ms": milliseconds(ours), "raw_median_ms": milliseconds(theirs)})),
+    );
+
+    let (ours, theirs) = busy(lab, &client).await?;
+    own.insert(BUSY, format!("{:.0}; {}", ours.rate(), ours.failed));
+    raw.insert(BUSY, format!("{:.0}; {}", theirs.rate(), theirs.failed));
+    report.add(at_once("`list_containers` at 32 in flight, best of three runs", ours, theirs));
+
+    let churn = Churn::start(&lab.local, &lab.image);
+    let result = busy(lab, &client).await;
+    let gone = churn.stop().await?;
+    let (ours, theirs) = result?;
+    report.add(at_once(&format!("the same while {gone} containers come and go"), ours, theirs));
+
+    let memory = client.memory()?;
+    report.add(
+        Row::new("memory after the load", "under 30 MiB", format!("{memory:.1} MiB"), memory < 30.0)
+            .figures(json!({"mib": memory, "peak_mib": client.peak()?})),
+    );
+    client.leave().await?;
+    Ok((own, raw))
+}
+
+/// The best of three pairs; what failed in any of them counts.
+async fn busy(lab: &Lab, client: &Client) -> Result<(Load, Load), Failure> {
+    let (mut best, mut failed): (Option<(Load, Load)>, usize) = (None, 0);
+    for _ in 0..3 {
+        let theirs = engine::load(&lab.local, LOAD, FLIGHT).await?;
+        let ours = client.load("list_containers", &Value::Object(serde_json::Map::new()), LOAD, FLIGHT).await?;
+        failed += ours.failed;
+        if best.is_none_or(|(our, their)| ours.rate() / theirs.rate() > our.rate() / their.rate()) {
+            best = Some((ours, theirs));
+        }
+    }
+    let (ours, theirs) = best.ok_or("no run")?;
+    Ok((Load { failed, ..ours }, theirs))
+}
+
+fn at_once(what: &str, ours: Load, theirs: Load) -> Row {
+    let part = ours.rate() / theirs.rate();
+    Row::new(
+        what,
+        "at least 0.7 of the raw API with 32 connections, 0 failed",
+        format!("{:.0} to {:.0} a second, {} failed", ours.rate(), theirs.rate(), ours.failed),
+        part >= 0.7 && ours.failed == 0,
+    )
+    .ratio(part)
+    .figures(json!({"per_second": ours.rate(), "raw_per_second": theirs.rate(), "failed": ours.failed}))
+}

@@ -1,0 +1,87 @@
+//! Every tool that reads, through a forwarder that notes what reaches the engine: GET, HEAD and a container's wait only.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Failure,
+    forwarder::Forwarder,
+    lab::Lab,
+    report::{Report, Row},
+};
+
+pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
+    let forwarder = Forwarder::start(lab.directory.path(), "reads", &lab.local)?;
+    // Nothing else holds it back: the host may be changed, so that only the call being a read is what counts.
+    let program = lab.quaymaster.with("QUAYMASTER_TOOLSETS", "all").hosts(format!("local=unix://{}", forwarder.socket));
+    let client = program.start().await?;
+    let tools = client.ask("tools/list", &json!({})).await?;
+    let (mut called, mut failed) = (0, Vec::new());
+    for tool in tools["tools"].as_array().into_iter().flatten() {
+        if tool["annotations"]["readOnlyHint"] != true {
+            continue;
+        }
+        let name = tool["name"].as_str().unwrap_or_default();
+        called += 1;
+        let (reply, _) = client.tried(name, &arguments(lab, name, &tool["inputSchema"])).await?;
+        if !reply.ok {
+            failed.push(format!("{name}: {}", reply.value()?["content"][0]["text"].as_str().unwrap_or_default()));
+        }
+    }
+    client.leave().await?;
+    let (mut methods, mut others, mut bodies) = (BTreeMap::<String, usize>::new(), Vec::new(), 0);
+    for seen in forwarder.seen() {
+        bodies += seen.bodies;
+        for request in seen.requests {
+            let (method, target) = request.split_once(' ').unwrap_or_default();
+            *methods.entry(method.to_owned()).or_default() += 1;
+            let path = target.split('?').next().unwrap_or_default();
+            let waits = method == "POST" && path.contains("/containers/") && path.ends_with("/wait");
+            if !(method == "GET" || method == "HEAD" || waits) {
+                others.push(request);
+            }
+        }
+    }
+    let counted: Vec<String> = methods.iter().map(|(method, number)| format!("{number} {method}")).collect();
+    let asked = if failed.is_empty() { String::new() } else { format!("; not answered: {}", failed.join(", ")) };
+    report.add(
+        Row::new(
+            &format!("what {called} reading tools send, recorded"),
+            "GET, HEAD and a container's wait only, no body",
+            format!("{}, {} others, {bodies} bytes of bodies{asked}", counted.join(", "), others.len()),
+            others.is_empty() && bodies == 0 && failed.is_empty() && called > 0,
+        )
+        .figures(json!({"tools": called, "methods": methods, "others": others})),
+    );
+    Ok(())
+}
+
+/// What is required, by the names that the tools share.
+fn arguments(lab: &Lab, tool: &str, schema: &Value) -> Value {
+    let mut arguments = Map::new();
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let property = &schema["properties"][name];
+        let first = property["enum"][0].clone();
+        let value = match name {
+            "until" => json!("running"),
+            "container" | "target" => json!("bench-service-1"),
+            "containers" => json!(["bench-service-1"]),
+            "image" => json!(lab.image),
+            "network" => json!("bridge"),
+            "volume" => json!("bench-data"),
+            "tool" => json!("list_hosts"),
+            "query" | "name" | "text" => json!("bench"),
+            _ if !first.is_null() => first,
+            _ if property["type"] == "array" => json!([]),
+            _ if property["type"] == "object" => json!({}),
+            _ if property["type"] == "integer" => json!(1),
+            _ => json!("bench"),
+        };
+        arguments.insert(name.to_owned(), value);
+    }
+    if tool == "wait_for" {
+        arguments.insert("timeout".to_owned(), json!(1));
+    }
+    Value::Object(arguments)
+}
