@@ -52,8 +52,7 @@ async fn main() -> Result<ExitCode, Failure> {
     };
 
     let mut peers = Peers::find(&mut report);
-    let mut columns = Vec::new();
-    check("the peers", peers.measure(&lab).await.map(|measured| columns = measured));
+    let mut columns = peers.measure(&lab, &mut report).await;
     check("the start", start::measure(&lab, &peers, &mut report).await);
     let (mut own, mut raw) = (Column::new(), Column::new());
     check("this server as a peer", peers::own(&lab).await.map(|column| own.extend(column)));

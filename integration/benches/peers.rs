@@ -70,13 +70,16 @@ impl Peers {
     }
 
     /// Measures each on its own, a healthy engine behind it.
-    pub(crate) async fn measure(&mut self, lab: &Lab) -> Result<Vec<Column>, Failure> {
+    pub(crate) async fn measure(&mut self, lab: &Lab, report: &mut Report) -> Vec<Column> {
         let mut columns = Vec::new();
         for peer in &mut self.0 {
-            let column = peer.healthy(lab).await.map_err(|error| format!("{}: {error}", peer.name))?;
+            let mut column = Column::new();
+            if let Err(error) = peer.healthy(lab, &mut column).await {
+                report.note(format!("{} could not be measured to the end: {error}.", peer.name));
+            }
             columns.push(column);
         }
-        Ok(columns)
+        columns
     }
 
     /// What is only waited for: all at once.
@@ -118,8 +121,7 @@ impl Peers {
 }
 
 impl Peer {
-    async fn healthy(&mut self, lab: &Lab) -> Result<Column, Failure> {
-        let mut column = Column::new();
+    async fn healthy(&mut self, lab: &Lab, column: &mut Column) -> Result<(), Failure> {
         let program = self.program.with("DOCKER_HOST", format!("unix://{}", lab.local));
         let spawns = program.spawns(7).await?;
         column.insert(SPAWN, millis(spawns.median()));
@@ -148,7 +150,7 @@ impl Peer {
             column.insert(LISTED_THREE, grouped(tools.to_string().len()));
             self.charged = Some(charged(&tools));
         }
-        Ok(column)
+        Ok(())
     }
 }
 
