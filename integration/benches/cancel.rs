@@ -45,14 +45,14 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failur
             "a log that is followed",
             &engine,
             "container_logs",
-            "/logs",
+            "follow=1",
             on("local", json!({"container": container, "follow_for": 40})),
         ),
         (
             "a wait for a line of a log",
             &engine,
             "wait_for",
-            "/logs",
+            "follow=1",
             on("local", json!({"target": container, "until": "log_match", "pattern": "never said", "timeout": 40})),
         ),
         (

@@ -16,6 +16,11 @@ impl Times {
         Self(times)
     }
 
+    /// The run with the least median.
+    pub(crate) fn best(runs: Vec<Self>) -> Self {
+        runs.into_iter().min_by_key(Self::median).unwrap_or_default()
+    }
+
     /// The one in the middle.
     pub(crate) fn median(&self) -> Duration {
         self.part(0.5)

@@ -1,14 +1,12 @@
 //! The list of containers beside the raw API: one after the other, 32 at once, while containers come and go.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     Failure,
     client::{Client, Load},
     engine::{self, Churn},
-    figures::{grouped, millis, milliseconds, ratio},
+    figures::{Times, grouped, millis, milliseconds, ratio},
     lab::Lab,
     report::{BUSY, Column, LIST, LIST_BYTES, Report, Row},
 };
@@ -47,18 +45,16 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(Column, C
     raw.insert(LIST_BYTES, grouped(bytes));
     own.insert(LIST_BYTES, format!("{} text, {} structured", grouped(text), grouped(structured)));
 
-    let mut best: Option<(f64, Duration, Duration)> = None;
+    let (mut ours, mut theirs): (Vec<Times>, Vec<Times>) = (Vec::new(), Vec::new());
     for _ in 0..3 {
-        let theirs = engine::lists(&lab.local, CALLS).await?;
-        let ours = client.timed("list_containers", &json!({}), CALLS).await?;
-        let times = ratio(ours.median(), theirs.median());
-        if best.is_none_or(|(best, ..)| times < best) {
-            best = Some((times, ours.median(), theirs.median()));
-            own.insert(LIST, format!("{} / {}", millis(ours.median()), millis(ours.p99())));
-            raw.insert(LIST, format!("{} / {}", millis(theirs.median()), millis(theirs.p99())));
-        }
+        theirs.push(engine::lists(&lab.local, CALLS).await?);
+        ours.push(client.timed("list_containers", &json!({}), CALLS).await?);
     }
-    let (times, ours, theirs) = best.ok_or("no run")?;
+    let (ours, theirs) = (Times::best(ours), Times::best(theirs));
+    own.insert(LIST, format!("{} / {}", millis(ours.median()), millis(ours.p99())));
+    raw.insert(LIST, format!("{} / {}", millis(theirs.median()), millis(theirs.p99())));
+    let (ours, theirs) = (ours.median(), theirs.median());
+    let times = ratio(ours, theirs);
     report.add(
         Row::new(
             "`list_containers`, median, best of three runs",
@@ -90,18 +86,16 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(Column, C
     Ok((own, raw))
 }
 
-/// The best of three pairs; what failed in any of them counts.
+/// The best of three of each, in turn; what failed in any of them counts.
 async fn busy(lab: &Lab, client: &Client) -> Result<(Load, Load), Failure> {
-    let (mut best, mut failed): (Option<(Load, Load)>, usize) = (None, 0);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..3 {
-        let theirs = engine::load(&lab.local, LOAD, FLIGHT).await?;
-        let ours = client.load("list_containers", &Value::Object(serde_json::Map::new()), LOAD, FLIGHT).await?;
-        failed += ours.failed;
-        if best.is_none_or(|(our, their)| ours.rate() / theirs.rate() > our.rate() / their.rate()) {
-            best = Some((ours, theirs));
-        }
+        theirs.push(engine::load(&lab.local, LOAD, FLIGHT).await?);
+        ours.push(client.load("list_containers", &json!({}), LOAD, FLIGHT).await?);
     }
-    let (ours, theirs) = best.ok_or("no run")?;
+    let failed = ours.iter().map(|load| load.failed).sum();
+    let best = |loads: Vec<Load>| loads.into_iter().max_by(|one, other| one.rate().total_cmp(&other.rate()));
+    let (ours, theirs) = best(ours).zip(best(theirs)).ok_or("no run")?;
     Ok((Load { failed, ..ours }, theirs))
 }
 

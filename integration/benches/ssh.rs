@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::{
     Failure,
     client::Client,
-    figures::{millis, milliseconds, ratio},
+    figures::{Times, millis, milliseconds, ratio},
     lab::Lab,
     lists::{CALLS, FLIGHT},
     report::{Report, Row},
@@ -26,16 +26,13 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failur
             .figures(json!({"ms": milliseconds(first)})),
     );
     for tool in ["list_containers", "ping"] {
-        let mut best: Option<(f64, Duration, Duration)> = None;
+        let (mut ssh, mut unix) = (Vec::new(), Vec::new());
         for _ in 0..3 {
-            let ssh = client.timed(tool, &far, CALLS).await?.median();
-            let unix = client.timed(tool, &near, CALLS).await?.median();
-            let times = ratio(ssh, unix);
-            if best.is_none_or(|(best, ..)| times < best) {
-                best = Some((times, ssh, unix));
-            }
+            ssh.push(client.timed(tool, &far, CALLS).await?);
+            unix.push(client.timed(tool, &near, CALLS).await?);
         }
-        let (times, ssh, unix) = best.ok_or("no run")?;
+        let (ssh, unix) = (Times::best(ssh).median(), Times::best(unix).median());
+        let times = ratio(ssh, unix);
         report.add(
             Row::new(
                 &format!("`{tool}` over ssh, median, best of three runs"),
