@@ -20,11 +20,17 @@ mod simulated;
 mod ssh;
 mod start;
 
-use std::{env, path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    env,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use lab::Lab;
 use peers::Peers;
 use report::{Column, Report};
+use tokio::time::timeout;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -69,7 +75,9 @@ async fn main() -> Result<ExitCode, Failure> {
     let (hanging, written) = tokio::join!(peers.hang(&lab, &mut columns), logs::write(&lab));
     check("what hangs", hanging.map(|column| own.extend(column)));
     check("the log", written.map(drop));
-    check("the search in the log", logs::measure(&lab, &mut report).await);
+    // On a machine that is busy otherwise a gigabyte can take for ever.
+    let searched = timeout(Duration::from_secs(300), logs::measure(&lab, &mut report)).await;
+    check("the search in the log", searched.unwrap_or_else(|elapsed| Err(elapsed.into())));
     peers.report(own, columns, raw, &mut report);
 
     for broken in &broken {
