@@ -11,10 +11,10 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use schemars::JsonSchema;
@@ -40,6 +40,8 @@ use cursor::Cursors;
 pub type Json = Map<String, Value>;
 /// How long a job may take as a whole.
 pub const LONGEST_JOB: Duration = Duration::from_secs(2 * 3600);
+/// How long there is between two reports of progress of one call.
+const BETWEEN_REPORTS: Duration = Duration::from_millis(250);
 /// A boxed future, for what has to be erased.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -71,6 +73,8 @@ pub struct Call {
     labels: Option<Arc<Vec<(String, String)>>>,
     secrets: Arc<Secrets>,
     cursors: Cursors,
+    /// When it was last told how far it has come.
+    reported: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Call {
@@ -83,7 +87,7 @@ impl Call {
         secrets: Arc<Secrets>,
         cursors: Cursors,
     ) -> Self {
-        Self { progress, labels, secrets, cursors }
+        Self { progress, labels, secrets, cursors, reported: Arc::default() }
     }
 
     /// A call that nobody watches, for tests of what tools make of answers.
@@ -112,7 +116,7 @@ impl Call {
     /// The same call, reporting to somebody else.
     #[must_use]
     pub fn reporting_to(&self, progress: Arc<dyn Fn(Progress) + Send + Sync>) -> Self {
-        Self { progress, ..self.clone() }
+        Self { progress, reported: Arc::default(), ..self.clone() }
     }
 
     /// The secrets that arguments may name.
@@ -121,10 +125,32 @@ impl Call {
         &self.secrets
     }
 
-    /// Tells whoever waits how far it has come.
+    /// Tells whoever waits how far it has come, at most four times a second; what comes sooner is dropped.
     pub fn progress(&self, mut progress: Progress) {
+        {
+            let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+            if reported.is_some_and(|at| at.elapsed() < BETWEEN_REPORTS) {
+                return;
+            }
+            *reported = Some(Instant::now());
+        }
         progress.message = redact::shown(&progress.message);
         (self.progress)(progress);
+    }
+
+    /// Awaits work that takes a time of its own, and tells once a second how much of that is over.
+    pub async fn timed<T>(&self, work: impl Future<Output = T>, time: Duration, what: &str) -> T {
+        let mut work = std::pin::pin!(work);
+        let started = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+            let (done, total) = (started.elapsed().as_secs_f64().round(), time.as_secs_f64());
+            self.progress(Progress { done, total: Some(total.max(done)), message: what.to_owned() });
+        }
     }
 
     /// The labels of an object made here: ours where they are on, then the caller's, which win.

@@ -66,7 +66,9 @@ impl Daemons {
                 continue;
             }
             let answers = Arc::new(Answers {
-                ping: b"HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nOK".to_vec(),
+                ping:
+                    b"HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nOK"
+                        .to_vec(),
                 version: answer(&json!({"Version": "26.1.5", "ApiVersion": "1.45", "MinAPIVersion": "1.24"})),
                 info: answer(&info(number)),
                 containers: list.clone(),

@@ -90,7 +90,12 @@ impl Ledger {
                 State::Removed => ids.is_empty(),
             };
             if !fits {
-                tally.broken(format!("call {number} on {}: {:?}, but {} containers", entry.host, entry.state, ids.len()));
+                tally.broken(format!(
+                    "call {number} on {}: {:?}, but {} containers",
+                    entry.host,
+                    entry.state,
+                    ids.len()
+                ));
             }
             if entry.state == State::Unknown && (last || age > SETTLED) {
                 left.extend(ids);

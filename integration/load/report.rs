@@ -49,7 +49,10 @@ impl Report {
         let rules = self.rules(tally);
         let held = rules.iter().all(|rule| rule.held);
         std::fs::write(out.with_extension("md"), self.page(tally, &rules)?)?;
-        std::fs::write(out.with_extension("json"), serde_json::to_string_pretty(&self.document(tally, &rules))? + "\n")?;
+        std::fs::write(
+            out.with_extension("json"),
+            serde_json::to_string_pretty(&self.document(tally, &rules))? + "\n",
+        )?;
         Ok(held)
     }
 
@@ -57,7 +60,8 @@ impl Report {
     fn ends(&self, figure: impl Fn(&Sample) -> usize) -> (usize, usize) {
         let total = self.length.as_secs_f64();
         let median = |from: f64, to: f64| {
-            let within = self.samples.iter().filter(|sample| sample.at >= from * total && sample.at <= to * total + 5.0);
+            let within =
+                self.samples.iter().filter(|sample| sample.at >= from * total && sample.at <= to * total + 5.0);
             let mut figures: Vec<usize> = within.map(&figure).collect();
             figures.sort_unstable();
             figures.get(figures.len() / 2).copied().unwrap_or(0)
@@ -145,11 +149,19 @@ impl Report {
                 sample.slowest * 1000.0
             )?;
         }
-        writeln!(page, "\nAt rest, two minutes after the last call: {} MiB, {} descriptors.", mib(self.at_rest.0), self.at_rest.1)?;
+        writeln!(
+            page,
+            "\nAt rest, two minutes after the last call: {} MiB, {} descriptors.",
+            mib(self.at_rest.0),
+            self.at_rest.1
+        )?;
         let mut counts = tally.counts();
         let quantiles = |figures: &mut Vec<f64>| [0.5, 0.95, 0.99, 1.0].map(|share| quantile(figures, share) * 1000.0);
         page.push_str("\n## Reads of healthy hosts\n\n| | calls | median, ms | 95 % | 99 % | slowest |\n| --- | ---: | ---: | ---: | ---: | ---: |\n");
-        for (when, figures) in [("no fault anywhere", quantiles(&mut counts.calm)), ("another host suffers", quantiles(&mut counts.meanwhile))] {
+        for (when, figures) in [
+            ("no fault anywhere", quantiles(&mut counts.calm)),
+            ("another host suffers", quantiles(&mut counts.meanwhile)),
+        ] {
             let number = if when.starts_with("no") { counts.calm.len() } else { counts.meanwhile.len() };
             let [median, most, nearly, all] = figures;
             writeln!(page, "| {when} | {number} | {median:.1} | {most:.1} | {nearly:.1} | {all:.0} |")?;
@@ -187,10 +199,8 @@ impl Report {
         let faults = self.faults.iter().map(
             |fault| json!({"host": fault.host, "what": fault.what, "from": seconds(fault.from), "to": fault.to.map(seconds)}),
         );
-        let failures = counts
-            .failures
-            .iter()
-            .map(|((host, kind), number)| json!({"host": host, "kind": kind, "calls": number}));
+        let failures =
+            counts.failures.iter().map(|((host, kind), number)| json!({"host": host, "kind": kind, "calls": number}));
         let rules = rules.iter().map(|rule| json!({"rule": rule.rule, "measured": rule.measured, "held": rule.held}));
         json!({
             "seconds": self.length.as_secs(), "seed": self.seed, "calls": counts.calls, "done": counts.done,

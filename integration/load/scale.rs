@@ -47,7 +47,9 @@ async fn start(program: &str, daemons: &Daemons) -> Result<Client, Failure> {
 
 /// Hosts that nobody has asked for anything yet.
 async fn configured(program: &str) -> Result<(), Failure> {
-    say("### Configured hosts\n\nNothing is contacted. Start to answered `initialize`, median of 15; memory after `tools/list`.\n");
+    say(
+        "### Configured hosts\n\nNothing is contacted. Start to answered `initialize`, median of 15; memory after `tools/list`.\n",
+    );
     say("| hosts | start, ms | memory, MiB | descriptors | threads |\n| ---: | ---: | ---: | ---: | ---: |");
     for hosts in [1, 10, 100, 1000] {
         let daemons = Daemons::start(hosts, 0, |_| Kind::Well)?;
@@ -61,7 +63,11 @@ async fn configured(program: &str) -> Result<(), Failure> {
         let client = start(program, &daemons).await?;
         client.ask("tools/list", json!({})).await?;
         let (memory, descriptors, threads) = (client.memory(), client.descriptors(), client.threads());
-        say(&format!("| {hosts} | {} | {} | {descriptors} | {threads} |", millis(quantile(&mut times, 0.5)), mib(memory)));
+        say(&format!(
+            "| {hosts} | {} | {} | {descriptors} | {threads} |",
+            millis(quantile(&mut times, 0.5)),
+            mib(memory)
+        ));
         client.leave().await?;
     }
     Ok(())
@@ -72,7 +78,9 @@ async fn surveyed(program: &str) -> Result<(), Failure> {
     say(&format!(
         "\n### Surveys\n\n{CONTAINERS} containers on each host. The first survey connects to every host, the second does not have to learn who answers. Memory is the highest during the first; then, per host, what stays of it once resting connections have been closed.\n"
     ));
-    say("| hosts | first, s | second, s | memory, MiB | connections at most | open after it | stays, KiB per host | answer, bytes |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    say(
+        "| hosts | first, s | second, s | memory, MiB | connections at most | open after it | stays, KiB per host | answer, bytes |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    );
     let fleets: [(&str, usize, fn(usize) -> Kind); 5] = [
         ("10", 10, |_| Kind::Well),
         ("100", 100, |_| Kind::Well),
@@ -123,8 +131,12 @@ async fn survey(client: &Client) -> Result<(Duration, Value), Failure> {
 
 /// Hosts with many containers.
 async fn listed(program: &str) -> Result<(), Failure> {
-    say("\n### Containers on a host\n\n`list_containers` with `all`, median of 20 on one host, and the first survey of 50 such hosts. A container is a kilobyte of the engine's JSON. Memory is the highest meanwhile.\n");
-    say("| containers per host | list, ms | memory, MiB | answer, bytes | survey of 50, s | hosts in time | memory, MiB |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    say(
+        "\n### Containers on a host\n\n`list_containers` with `all`, median of 20 on one host, and the first survey of 50 such hosts. A container is a kilobyte of the engine's JSON. Memory is the highest meanwhile.\n",
+    );
+    say(
+        "| containers per host | list, ms | memory, MiB | answer, bytes | survey of 50, s | hosts in time | memory, MiB |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    );
     for containers in [100, 500, 1000, 2000, 5000] {
         let daemons = Daemons::start(50, containers, |_| Kind::Well)?;
         let client = start(program, &daemons).await?;
@@ -158,7 +170,9 @@ async fn called(program: &str) -> Result<(), Failure> {
     say(&format!(
         "\n### Calls in flight\n\n`list_containers` of a host with {CONTAINERS} containers, so many calls at once for five seconds, all on one host or spread over a hundred. A call that finds the queue full is answered with `busy` and counts as that.\n"
     ));
-    say("| in flight | hosts | calls per s | busy | median, ms | 99 %, ms | connections at most | memory, MiB |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    say(
+        "| in flight | hosts | calls per s | busy | median, ms | 99 %, ms | connections at most | memory, MiB |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    );
     for hosts in [1, 100] {
         for callers in [1, 4, 16, 32, 64, 128, 256] {
             let daemons = Daemons::start(hosts, CONTAINERS, |_| Kind::Well)?;

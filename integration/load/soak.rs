@@ -200,8 +200,24 @@ async fn steady(docker: &str, socket: &Path, image: &str) -> Result<(), Failure>
     for name in STEADY {
         let engine = format!("unix://{}", socket.display());
         run(Command::new(docker).args([
-            "-H", &engine, "run", "-d", "--name", name, "--restart", "always", "--stop-signal", "KILL", "--log-opt", "max-size=2m", "--log-opt",
-            "max-file=2", image, "sh", "-c", talk,
+            "-H",
+            &engine,
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--restart",
+            "always",
+            "--stop-signal",
+            "KILL",
+            "--log-opt",
+            "max-size=2m",
+            "--log-opt",
+            "max-file=2",
+            image,
+            "sh",
+            "-c",
+            talk,
         ]))
         .await?;
     }

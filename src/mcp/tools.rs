@@ -1,9 +1,6 @@
 //! Tools, as the protocol shows and calls them.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::{
     ErrorData, RoleServer,
@@ -23,9 +20,6 @@ use crate::{
     gateway::{Failure, Gateway, PATIENCE, Request, caller::Caller, catalogue::Entry},
     tool::{Effect, Progress},
 };
-
-/// At most four notifications a second for each call.
-const PROGRESS: Duration = Duration::from_millis(250);
 
 /// A tool as `tools/list` shows it.
 pub(super) fn describe(entry: &Entry, config: &Config) -> Tool {
@@ -85,19 +79,16 @@ pub(super) fn sentence(error: &Error) -> String {
     format!("{}{host}: {}{hint}", error.kind(), error.message())
 }
 
-/// Forwards progress to the client, if it asked for it; drops what comes too fast.
+/// Forwards progress to the client, if it asked for it.
 fn progress(context: &RequestContext<RoleServer>) -> Arc<dyn Fn(Progress) + Send + Sync> {
     let Some(token) = context.meta.get_progress_token() else { return Arc::new(|_| {}) };
     let peer = context.peer.clone();
-    let last: Mutex<(Option<Instant>, f64)> = Mutex::new((None, 0.0));
+    let last = Mutex::new(0.0);
     Arc::new(move |progress: Progress| {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0.is_some_and(|at| at.elapsed() < PROGRESS) {
-            return;
-        }
         // The protocol wants it to rise, also where the work itself learns of more to do.
-        let done = if progress.done > last.1 { progress.done } else { last.1 + 1e-3 };
-        *last = (Some(Instant::now()), done);
+        let done = if progress.done > *last { progress.done } else { *last + 1e-3 };
+        *last = done;
         let mut notification = ProgressNotificationParam::new(token.clone(), done).with_message(progress.message);
         if let Some(total) = progress.total {
             notification = notification.with_total(total.max(done));

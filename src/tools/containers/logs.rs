@@ -120,12 +120,14 @@ impl Tool for ContainerLogs {
         let container = plan.object()?;
         let mut scan = self.scan(call)?;
         let mut redaction = Redaction::new(&container.masks, scan.wanted.is_whole());
-        scan.run(docker, container, Instant::now() + SCAN, &mut redaction).await?;
+        let search = scan.run(docker, container, Instant::now() + SCAN, &mut redaction);
+        call.timed(search, SCAN, "reads the log").await?;
         let following = self.following();
         if !following.is_zero() && scan.ending == Ending::Complete && !scan.full {
             let wanted = Wanted { tail: None, from: scan.position, follow: true, ..scan.wanted };
             let mut reading = Reading::open(docker, container, wanted).await?;
-            scan.read(&mut reading, Instant::now() + following, following, &mut redaction).await?;
+            let follow = scan.read(&mut reading, Instant::now() + following, following, &mut redaction);
+            call.timed(follow, following, "follows the log").await?;
             if matches!(scan.ending, Ending::Late | Ending::Silent) {
                 // The time that was asked for is over.
                 scan.ending = Ending::Complete;

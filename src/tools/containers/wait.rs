@@ -155,7 +155,7 @@ impl Tool for WaitFor {
         })
     }
 
-    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Waited> {
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Waited> {
         let started = Instant::now();
         let mut wait = Wait {
             pattern: self.pattern()?,
@@ -169,7 +169,7 @@ impl Tool for WaitFor {
             seen: Seen::default(),
             note: None,
         };
-        let met = wait.until_met().await?;
+        let met = call.timed(wait.until_met(), self.timeout(), &format!("waits for {}", self.until.words())).await?;
         let Wait { seen, note, .. } = wait;
         Ok(Waited {
             met,
