@@ -91,7 +91,7 @@ mod tests {
         frames.push(&empty, |_, _| panic!("there is nothing in it")).unwrap();
         frames
             .push(&[2, 0, 0, 0, 0, 0, 0, 1, b'x'], |source, data| {
-                assert_eq!((source, data), (Source::Stderr, &b"x"[..]))
+                assert_eq!((source, data), (Source::Stderr, &b"x"[..]));
             })
             .unwrap();
     }
