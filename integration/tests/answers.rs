@@ -35,8 +35,9 @@ impl Lab {
         let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("integration/lab");
         // What it says goes to a file: its daemons would hold a pipe open.
         let said = fs::File::create(directory.with_extension("log")).unwrap();
-        let made = Command::new(lab).arg("up").arg(&directory).stdin(Stdio::null()).stdout(said.try_clone().unwrap());
-        assert!(made.stderr(said).status().unwrap().success(), "the second lab: {}", directory.display());
+        let mut made = Command::new(lab);
+        made.arg("up").arg(&directory).stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
+        assert!(made.status().unwrap().success(), "the second lab: {}", directory.display());
         let written = fs::read_to_string(directory.join("lab.env")).unwrap();
         let pair =
             |line: &str| Some((line.split_once('=')?.0.into(), line.split_once('=')?.1.trim_matches('\'').into()));
@@ -303,8 +304,8 @@ fn model(log: &[(String, String)], arguments: &Value) -> Vec<String> {
     let at = |name: &str| arguments[name].as_str();
     let window = log
         .iter()
-        .filter(|(time, _)| at("since").is_none_or(|since| *time >= *since))
-        .filter(|(time, _)| at("until").is_none_or(|until| *time <= *until));
+        .filter(|(time, _)| at("since").is_none_or(|since| time.as_str() >= since))
+        .filter(|(time, _)| at("until").is_none_or(|until| time.as_str() <= until));
     let matching: Vec<&String> =
         window.map(|(_, text)| text).filter(|text| at("grep").is_none_or(|grep| text.contains(grep))).collect();
     let tail = usize::try_from(arguments["tail"].as_u64().unwrap()).unwrap();

@@ -149,23 +149,23 @@ mod tests {
 
     use super::*;
 
-    fn bound(cursors: &Cursors, tool: &str, hosts: &[&str], arguments: serde_json::Value) -> Cursors {
+    fn bound(cursors: &Cursors, tool: &str, hosts: &[&str], arguments: &serde_json::Value) -> Cursors {
         cursors.bound(tool, hosts.iter().copied(), arguments.as_object().unwrap())
     }
 
     #[test]
     fn a_cursor_serves_the_call_that_gave_it_and_no_other() {
         let cursors = Cursors::new().unwrap();
-        let call = |arguments| bound(&cursors, "list_images", &["a", "b"], arguments);
+        let call = |arguments: serde_json::Value| bound(&cursors, "list_images", &["a", "b"], &arguments);
         let cursor = call(json!({"label": ["x"], "limit": 5, "cursor": null})).seal("a/web/1");
         let same = call(json!({"limit": 9, "cursor": cursor, "label": ["x"]}));
         assert_eq!(same.open(&cursor).unwrap(), "a/web/1");
         for other in [
             call(json!({"label": ["y"]})),
             call(json!({"label": ["x"], "unused": true})),
-            bound(&cursors, "list_images", &["a"], json!({"label": ["x"]})),
-            bound(&cursors, "list_images", &["a,b"], json!({"label": ["x"]})),
-            bound(&cursors, "list_volumes", &["a", "b"], json!({"label": ["x"]})),
+            bound(&cursors, "list_images", &["a"], &json!({"label": ["x"]})),
+            bound(&cursors, "list_images", &["a,b"], &json!({"label": ["x"]})),
+            bound(&cursors, "list_volumes", &["a", "b"], &json!({"label": ["x"]})),
         ] {
             let error = other.open(&cursor).unwrap_err();
             assert_eq!(error.message(), "argument \"cursor\" belongs to other arguments");

@@ -97,7 +97,7 @@ pub(crate) fn page<T: Serialize>(
 
 /// How the hosts took part, in bounded space: where there are very many, those that did not answer by name
 /// and the rest by number.
-fn folded(hosts: Vec<HostStatus>) -> Vec<HostStatus> {
+pub(crate) fn folded(hosts: Vec<HostStatus>) -> Vec<HostStatus> {
     if size(&hosts) <= HOSTS {
         return hosts;
     }
@@ -121,7 +121,8 @@ fn folded(hosts: Vec<HostStatus>) -> Vec<HostStatus> {
     named.into_iter().chain(others).collect()
 }
 
-fn size(hosts: &[HostStatus]) -> usize {
+/// The bytes that they take in an answer.
+pub(crate) fn size(hosts: &[HostStatus]) -> usize {
     serde_json::to_string(hosts).map_or(0, |text| text.len())
 }
 

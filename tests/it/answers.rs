@@ -31,16 +31,17 @@ struct Plenty {
 }
 
 impl Plenty {
-    /// Every object but an image has so many labels.
+    /// Every tenth object but an image has so many labels.
     fn new(labels: usize) -> Arc<Self> {
         let list = |document: Value| answer("200 OK", "application/json", "1.45", document.to_string().as_bytes());
-        let labels: Json = (0..labels).map(|number| (format!("l{number}"), "v".into())).collect();
+        let many: Json = (0..labels).map(|number| (format!("l{number}"), "v".into())).collect();
         let rows = |count: usize, row: &dyn Fn(usize) -> Value| (0..count).map(row).collect::<Vec<Value>>();
+        let labels = |number: usize| if number % 10 == 0 { json!(many) } else { json!({"l1": "v"}) };
         // The beginning of an id is what tells it from others.
         let id = |number: usize| format!("{number:012x}{:052x}", 0);
         let container = |number: usize| {
             json!({"Id": id(number), "Names": [format!("/service-{number}")], "Image": "lab/base:1",
-                "State": "running", "Status": "Up 2 minutes (healthy)", "Labels": labels, "Created": 1_763_600_000,
+                "State": "running", "Status": "Up 2 minutes (healthy)", "Labels": labels(number), "Created": 1_763_600_000,
                 "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 10_000 + number, "Type": "tcp"}]})
         };
         let image = |number: usize| {
@@ -53,13 +54,13 @@ impl Plenty {
         };
         let network = |number: usize| {
             json!({"Id": id(number), "Name": format!("network-{number}"), "Driver": "bridge",
-                "Scope": "local", "Labels": labels, "IPAM": {"Config": [{"Subnet": format!("10.0.{number}.0/24")}]}})
+                "Scope": "local", "Labels": labels(number), "IPAM": {"Config": [{"Subnet": format!("10.0.{number}.0/24")}]}})
         };
         let volume = |number: usize| {
-            json!({"Name": format!("volume-{number}"), "Driver": "local", "Labels": labels, "Mountpoint": "/v",
+            json!({"Name": format!("volume-{number}"), "Driver": "local", "Labels": labels(number), "Mountpoint": "/v",
                 "CreatedAt": "2026-01-01T00:00:00Z"})
         };
-        let change = |number: usize| json!({"Path": format!("/var/{}/{}", number / 20, number), "Kind": 1});
+        let change = |number: usize| json!({"Path": format!("/var/{}/{}", number / 100, number), "Kind": 1});
         let process = |number: usize| json!([number.to_string(), "1", "root", "S", "1", "1", "100", "sleep 600"]);
         let step = |number: usize| json!({"Id": "<missing>", "Created": 1_763_600_000, "CreatedBy": format!("RUN step {number}"), "Size": 1});
         Arc::new(Self {
@@ -119,7 +120,7 @@ fn lists() -> Vec<(&'static str, Value, usize, &'static str, &'static [&'static 
         ("list_images", json!({}), 2_000 - 1 + 100, "images", &["id", "references"]),
         ("list_networks", json!({}), 500, "networks", &["id"]),
         ("list_volumes", json!({}), 500, "volumes", &["name"]),
-        ("container_changes", json!({"container": "web"}), 5_000, "directories", &["directory"]),
+        ("container_changes", json!({"container": "web"}), 1_000, "directories", &["directory"]),
         ("container_top", json!({"container": "web"}), 3_000, "processes", &["pid"]),
         ("image_history", json!({"image": "lab/base:1"}), 700, "steps", &["step"]),
     ]
@@ -269,13 +270,14 @@ async fn every_tool_answers_small_where_objects_have_thousands_of_labels() {
 async fn a_label_of_five_megabytes_is_a_short_text() {
     let daemon = Daemon::new(|heard| engine_in("1.45", one_endless_label, heard));
     let gateway = gateway(&[daemon.spec("a", "")]);
-    for tool in ["list_containers", "list_images", "list_networks", "list_volumes", "survey_hosts"] {
+    for tool in ["list_containers", "list_volumes"] {
         let answer = call(&gateway, tool, json!({}), 60).await.unwrap();
         is_small(tool, &answer);
         assert!(answer.text.len() <= USUAL, "{tool}: {}", answer.text.len());
     }
-    is_small("find", &call(&gateway, "find", json!({"query": "endless=x"}), 60).await.unwrap());
-    every_view_is_small(&gateway).await;
+    for arguments in [json!({"container": "web"}), json!({"container": "web", "raw": true})] {
+        is_small("inspect_container", &call(&gateway, "inspect_container", arguments, 60).await.unwrap());
+    }
 }
 
 /// Puts labels on whatever can have them.

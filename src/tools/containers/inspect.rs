@@ -10,12 +10,14 @@ use crate::{
     tool::{Access, Call, Json, Object, Plan, Tool},
     tools::{
         detail::Inspected,
-        view::{cleaned, clipped, text},
+        view::{cleaned, clipped, few, text},
     },
 };
 
 /// The most characters of what a health check printed.
 const LONGEST_OUTPUT: usize = 300;
+/// How many names of variables a summary shows; the section `config` shows all.
+const VARIABLES: usize = 60;
 
 /// Shows one container: what it runs, its state, network, mounts, limits, health.
 ///
@@ -169,8 +171,8 @@ fn command(facts: &Value) -> Value {
 
 fn names_of_variables(facts: &Value) -> Value {
     let variables = facts.pointer("/Config/Env").and_then(Value::as_array).into_iter().flatten();
-    let names = variables.filter_map(Value::as_str).map(|text| text.split('=').next().unwrap_or(text));
-    names.map(Value::from).collect::<Vec<Value>>().into()
+    let names = variables.filter_map(Value::as_str).map(|text| text.split('=').next().unwrap_or(text).to_owned());
+    few(names.collect(), VARIABLES).into()
 }
 
 fn networks(facts: &Value) -> Value {

@@ -11,7 +11,11 @@ use serde_json::Value;
 use crate::{
     docker::{Docker, Target, names},
     error::{Kind, Result},
-    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, page::LONGEST_ANSWER, text::count},
+    tool::{
+        Call, FleetTool, HostAnswer, HostStatus, Summary,
+        page::{LONGEST_ANSWER, USUAL_ANSWER},
+        text::count,
+    },
     tools::view::{bytes, container_name, fit, short_id, sum, text},
 };
 
@@ -35,7 +39,7 @@ pub(super) struct ContainerStats {
     /// What comes first. Default: cpu.
     #[serde(default)]
     sort: Sort,
-    /// At most this many rows. Default: 50.
+    /// At most this many rows. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -61,6 +65,9 @@ pub(super) struct Statistics {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<Missing>,
     hosts: Vec<HostStatus>,
+    /// Whether there is more; measured anew each time, so there is no cursor: name some, or sort differently.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,12 +167,14 @@ impl FleetTool for ContainerStats {
         });
         let total = containers.len();
         containers.truncate(self.limit.unwrap_or(50));
-        fit(&mut containers, &mut (LONGEST_ANSWER - 4_000));
+        let room = if self.limit.is_some() { LONGEST_ANSWER - 4_000 } else { USUAL_ANSWER - 1_000 };
+        fit(&mut containers, &mut room.clone());
         let cut = (containers.len() < total).then_some((total, containers.len()));
         Ok(Statistics {
             containers,
             missing,
             hosts,
+            truncated: cut.is_some(),
             total: cut.map(|(total, _)| total),
             shown: cut.map(|(_, shown)| shown),
         })

@@ -13,14 +13,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ROOM, parts};
+use super::parts;
 use crate::{
     docker::{Docker, Target, names},
     error::{Error, Result},
     redact,
-    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, text::count},
+    tool::{
+        Call, FleetTool, HostAnswer, HostStatus, Summary,
+        cursor::Cursor,
+        page::{Page, Wanted, paged},
+        text::count,
+    },
     tools::{
-        listing::Labels,
+        listing::{Labels, folded, size},
         time::{self, Window},
         view::{clipped, fit, short_id, text},
     },
@@ -38,6 +43,8 @@ const HELD_TEXT: usize = 16 << 20;
 const SPARE: Duration = Duration::from_secs(5);
 /// The most characters of one attribute.
 const LONGEST_DETAIL: usize = 300;
+/// How many bytes say how far back the daemons remember.
+const REACHES: usize = 3_000;
 
 /// Shows what happened on a daemon: containers that started or died, pulled images, networks, volumes.
 ///
@@ -64,10 +71,13 @@ pub(super) struct Events {
     /// Only those of objects with every label: `key` or `key=value`.
     #[serde(default)]
     label: Vec<String>,
-    /// At most this many, the newest. Default: 50.
+    /// At most this many, the newest. Default: 50, fewer where they are long.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
+    /// Goes on before the oldest event of the answer that gave it.
+    #[serde(default)]
+    cursor: Option<Cursor>,
     /// Then waits this many seconds for new ones. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 40))]
@@ -115,10 +125,8 @@ pub(super) struct Happened {
     /// How far back the daemons remember.
     reach: Vec<Reach>,
     hosts: Vec<HostStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shown: Option<usize>,
+    #[serde(flatten)]
+    page: Page,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -147,6 +155,14 @@ struct Reach {
     notice: Option<&'static str>,
 }
 
+impl Row {
+    /// The newest is the first.
+    fn key(&self) -> String {
+        let age = Timestamp::MAX.as_nanosecond() - self.at.as_nanosecond();
+        format!("{age:022} {}", self.host)
+    }
+}
+
 /// What one host contributes.
 pub(super) struct Part {
     rows: Vec<Row>,
@@ -155,11 +171,9 @@ pub(super) struct Part {
 
 impl Summary for Happened {
     fn summary(&self) -> String {
-        let older = match (self.shown, self.total) {
-            (Some(shown), Some(total)) => {
-                format!("; {} older left out: a narrower filter, a larger limit or an earlier until", total - shown)
-            }
-            _ => String::new(),
+        let older = match self.page.more {
+            0 => String::new(),
+            more => format!("; {more} older left out: give the cursor, a narrower filter or a larger limit"),
         };
         let forgotten = self.reach.iter().filter(|reach| !reach.complete).map(|reach| reach.host.as_str());
         let forgotten = forgotten.collect::<Vec<_>>().join(", ");
@@ -219,24 +233,22 @@ impl FleetTool for Events {
         })
     }
 
-    fn combine(self, answers: Vec<HostAnswer<Part>>, _: &Call) -> Result<Happened> {
-        let hosts = HostStatus::of(&answers);
+    fn combine(self, answers: Vec<HostAnswer<Part>>, call: &Call) -> Result<Happened> {
+        let hosts = folded(HostStatus::of(&answers));
         let (mut events, mut reach) = (Vec::new(), Vec::new());
         for part in parts(answers) {
             events.extend(part.rows);
             reach.push(part.reach);
         }
-        let total = events.len();
-        // The sort keeps the engine's order of what has the same time; then the newest are kept.
-        events.sort_by_key(|row: &Row| row.at);
-        events.reverse();
-        events.truncate(self.limit.unwrap_or(50));
-        let mut room = ROOM;
+        let mut room = REACHES;
         fit(&mut reach, &mut room);
-        fit(&mut events, &mut room);
+        let taken = REACHES - room + size(&hosts);
+        let wanted = Wanted { cursor: self.cursor.as_ref(), limit: self.limit, usual: 50, taken };
+        // Pages go back in time, and what has the same time keeps the engine's order.
         events.reverse();
-        let cut = (events.len() < total).then_some((total, events.len()));
-        Ok(Happened { events, reach, hosts, total: cut.map(|(total, _)| total), shown: cut.map(|(_, shown)| shown) })
+        let (mut events, page) = paged(events, Row::key, wanted, call.cursors())?;
+        events.reverse();
+        Ok(Happened { events, reach, hosts, page })
     }
 }
 

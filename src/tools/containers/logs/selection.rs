@@ -446,8 +446,8 @@ mod tests {
             let time = |number: usize| time::milliseconds(at(number));
             match group.len() {
                 1 => {}
-                count if is_rest => body.push_str(&format!("[{count}x, the last {}] ", time(last))),
-                count => body.push_str(&format!("[{count}x, {} to {}] ", time(first), time(last))),
+                count if is_rest => body.extend([format!("[{count}x, the last {}] ", time(last))]),
+                count => body.extend([format!("[{count}x, {} to {}] ", time(first), time(last))]),
             }
             body.push_str(lines[last]);
             body.push('\n');
