@@ -143,7 +143,7 @@ fn load_images(lab: &Lab, count: usize) {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let tar = |arguments: &[&str]| {
-        let done = Command::new("tar").arg("-C").arg(directory.path()).args(arguments).status().unwrap();
+        let done = Command::new("tar").current_dir(directory.path()).args(arguments).status().unwrap();
         assert!(done.success(), "tar {arguments:?}");
     };
     fs::write(at("file"), "the only file").unwrap();
@@ -165,7 +165,7 @@ fn load_images(lab: &Lab, count: usize) {
         manifest.push(json!({"Config": name, "RepoTags": [format!("plenty/app-{number}:1")], "Layers": ["layer.tar"]}));
     }
     fs::write(at("manifest.json"), json!(manifest).to_string()).unwrap();
-    tar(&["-cf", "all", "--exclude=all", "."]);
+    tar(&["-cf", "all", "--exclude=./all", "--exclude=./file", "."]);
     lab.docker(&["load", "--quiet", "--input", &at("all").display().to_string()]);
 }
 
