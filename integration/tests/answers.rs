@@ -280,7 +280,8 @@ async fn a_very_long_log_is_searched_in_little_memory() {
         assert!(said.contains(found) && said.chars().count() <= LONGEST, "{pattern}: {said}");
         eprintln!("{pattern}: {memory:.1} MiB");
     }
-    // The whole of it in parts, where one scan does not come to its end.
+    // Every match of a shorter one, page by page.
+    let container = lab.ran("short", &script.replace("-lt 400", "-lt 20").replace("20000000", "2000000"));
     let gateway = gateway(&[lab.host()]);
     let (mut matched, mut cursor) = (0, Value::Null);
     for _ in 0..20 {
@@ -292,7 +293,7 @@ async fn a_very_long_log_is_searched_in_little_memory() {
             break;
         }
     }
-    assert_eq!(matched, 400);
+    assert_eq!(matched, 20);
     let huge = "a".repeat(1_000_000);
     let refused = asked(&gateway, "container_logs", json!({"container": container, "grep": huge})).await;
     let Err(Failure::Tool(error)) = refused else { panic!("it was taken: {refused:?}") };
