@@ -98,7 +98,9 @@ impl OwnSshd {
     pub fn freeze_connections(&self) -> Vec<u32> {
         let connections: Vec<u32> = self.space.as_ref().expect("it runs").descendants();
         let connections: Vec<u32> = connections.into_iter().filter(|process| is_sshd(*process)).collect();
-        connections.iter().for_each(|process| freeze(*process));
+        for process in &connections {
+            freeze(*process);
+        }
         connections
     }
 
@@ -145,7 +147,9 @@ impl OwnSshd {
 
 /// Lets stopped processes go on.
 pub fn thaw(processes: &[u32]) {
-    processes.iter().for_each(|process| signal(*process, "CONT"));
+    for process in processes {
+        signal(*process, "CONT");
+    }
 }
 
 fn is_sshd(process: u32) -> bool {
