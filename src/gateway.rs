@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Result},
     redact,
     secret::Secrets,
-    tool::{Answer, Call, Effect, Json, ObjectKind, Permission, Permissions, Plan, Progress, cursor::Cursors},
+    tool::{Answer, Call, Course, Effect, Json, ObjectKind, Permission, Permissions, Plan, Progress, cursor::Cursors},
 };
 use audit::Audit;
 use body::Finding;
@@ -243,7 +243,7 @@ impl Gateway {
         let call = Call::new(reports.sink(), self.labels(entry.card.name), self.secrets.clone(), self.cursors.clone());
         let (gateway, running, noted, principal) =
             (self.clone(), entry.clone(), record.clone(), caller.principal.clone());
-        let work = Work::start(entry.card.name, principal, entry.card.stoppable, record, reports, |ending| {
+        let work = Work::start(entry.card.name, principal, entry.card.course, record, reports, |ending| {
             let task = self.running.spawn(async move {
                 // A defect must have its line, also where nobody waits for the call any more.
                 let outcome = AssertUnwindSafe(gateway.run(&running, arguments, &caller, &voice, call, &noted));
@@ -253,7 +253,7 @@ impl Gateway {
             });
             task.abort_handle()
         });
-        if entry.card.job
+        if entry.card.course == Course::Job
             && let Err(error) = self.jobs.keep(&work)
         {
             work.stop(&self.audit).await;
@@ -351,7 +351,7 @@ impl Gateway {
                 }
                 let docker = self.permit(&decided, approved, record).await?;
                 let Decided { plan, verdict, arguments, .. } = decided;
-                let answer = if entry.card.job {
+                let answer = if entry.card.course == Course::Job {
                     let key = Key::new(&caller.principal, entry.card.name, name, &arguments);
                     let work = |call| async move { tool.call(&docker, plan, &call).await };
                     within(left, self.joins.join(key, &call, work)).await

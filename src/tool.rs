@@ -172,12 +172,10 @@ pub trait Tool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     const ACCESS: Access;
     /// Whether it is in the default toolset.
     const CORE: bool = false;
-    /// Whether a call that was taken back may be cut off although it is no read.
-    const STOPPABLE: bool = false;
+    /// What becomes of a call whose caller has gone; by default a read is stopped and anything else seen through.
+    const COURSE: Option<Course> = None;
     /// Whether a call of it can reach beyond the hosts, such as to a registry.
     const OPEN_WORLD: bool = false;
-    /// Whether every call of it is a job from its beginning, and identical ones are one piece of work.
-    const JOB: bool = false;
     /// What it answers.
     type Output: Output;
 
@@ -397,6 +395,19 @@ pub enum HostArgument {
     },
 }
 
+/// What becomes of a call whose caller has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// What it has sent is never cut off.
+    SeenThrough,
+    /// It is stopped at once, whatever it has sent.
+    Stoppable,
+    /// The same, when the last one who waits for it has gone: every call is a job from its beginning, and
+    /// identical ones are one piece of work.
+    Job,
+}
+
 /// What a client and the policy see of a tool.
 #[derive(Debug, Clone)]
 pub struct Card {
@@ -410,12 +421,10 @@ pub struct Card {
     pub access: Access,
     /// Whether it is in the default toolset.
     pub core: bool,
-    /// Whether a call that was taken back may be cut off.
-    pub stoppable: bool,
+    /// What becomes of a call whose caller has gone.
+    pub course: Course,
     /// Whether a call of it can reach beyond the hosts.
     pub open_world: bool,
-    /// Whether every call of it is a job from its beginning, and identical ones are one piece of work.
-    pub job: bool,
     /// How it takes `host`.
     pub host: HostArgument,
     /// The input schema without `host`.
@@ -430,9 +439,9 @@ impl Card {
     pub fn of<I: JsonSchema, O: Output>(name: &'static str, access: Access, core: bool, host: HostArgument) -> Self {
         let (about, input) = schema::input::<I>();
         let title = title(name);
-        let stoppable = access.effect == Effect::Read;
-        let (open_world, job, output) = (false, false, O::schema());
-        Self { name, title, about, access, core, stoppable, open_world, job, host, input, output }
+        let course = if access.effect == Effect::Read { Course::Stoppable } else { Course::SeenThrough };
+        let (open_world, output) = (false, O::schema());
+        Self { name, title, about, access, core, course, open_world, host, input, output }
     }
 }
 
@@ -483,9 +492,8 @@ pub struct Toolset {
 #[must_use]
 pub fn def<T: Tool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, HostArgument::One);
-    card.stoppable |= T::STOPPABLE;
+    card.course = T::COURSE.unwrap_or(card.course);
     card.open_world = T::OPEN_WORLD;
-    card.job = T::JOB;
     card.may_become_job();
     Def { card, parse: Parse::One(|arguments, schema| Ok(Box::new(schema::parse::<T>(arguments, schema)?))) }
 }

@@ -20,6 +20,9 @@ use client::{Client, Failure, Outcome};
 use daemons::{Daemons, Kind};
 
 /// Containers of a host where nothing else is said.
+/// What a fleet is called, how many hosts it has, and how each of them is.
+type Fleet = (&'static str, usize, fn(usize) -> Kind);
+
 const CONTAINERS: usize = 20;
 /// What rests longer than that in a pool is closed, and somebody looks by then.
 const RESTED: Duration = Duration::from_secs(140);
@@ -81,7 +84,7 @@ async fn surveyed(program: &str) -> Result<(), Failure> {
     say(
         "| hosts | first, s | second, s | memory, MiB | connections at most | open after it | stays, KiB per host | answer, bytes |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
-    let fleets: [(&str, usize, fn(usize) -> Kind); 5] = [
+    let fleets: [Fleet; 5] = [
         ("10", 10, |_| Kind::Well),
         ("100", 100, |_| Kind::Well),
         ("1,000", 1000, |_| Kind::Well),

@@ -153,7 +153,7 @@ async fn soak(program: &str, script: &str, length: Duration, out: &Path, log: &P
     drop((hung, soak));
     let mut client = Arc::into_inner(client).ok_or("somebody still holds the client")?;
     if !client.lives() {
-        tally.broken("the process has ended by itself".to_owned());
+        tally.broken("the process has ended by itself");
     }
     let leaving = client.leave().await?;
     let report = Report { seed, length, samples, faults: faults.all(), begun, at_start, at_rest, runs, leaving };

@@ -77,7 +77,7 @@ impl Tally {
     }
 
     /// Notes a rule that was broken.
-    pub(crate) fn broken(&self, what: String) {
+    pub(crate) fn broken(&self, what: impl std::fmt::Display) {
         let mut counts = self.counts();
         counts.broken += 1;
         if counts.quotes.len() < QUOTED {

@@ -217,13 +217,13 @@ mod tests {
             r#"{"b": {"a": [[], {}, ""]}, "a": "\u0041\n", "b": 2}"#,
             r#"["a", {"k": [1, 2, 3, 4, 5, 6, 7, 8, 9], "l": null}]"#,
         ] {
-            let (ours, theirs) = (whole(&text, ROOM).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+            let (ours, theirs) = (whole(text, ROOM).unwrap(), serde_json::from_str::<Value>(text).unwrap());
             assert_eq!(ours.to_string(), theirs.to_string());
         }
         let deep = "[".repeat(200);
         for text in ["", "{", "[1,]", "{} {}", "1e999", "\"", r#"{"a" 1}"#, deep.as_str()] {
             assert!(serde_json::from_str::<Value>(text).is_err());
-            assert!(matches!(whole(&text, ROOM), Err(Unread::Nonsense(_))), "{text}");
+            assert!(matches!(whole(text, ROOM), Err(Unread::Nonsense(_))), "{text}");
         }
     }
 

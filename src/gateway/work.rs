@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::AbortHandle};
 use super::{Failure, audit::Audit, record::Record};
 use crate::{
     error::Error,
-    tool::{Answer, Progress},
+    tool::{Answer, Course, Progress},
 };
 
 /// How a call ended.
@@ -56,8 +56,7 @@ pub(super) struct Work {
     pub(super) began: Timestamp,
     /// What is written down about it.
     pub(super) record: Arc<Record>,
-    /// Whether its tool may be cut off whatever it has sent.
-    stoppable: bool,
+    course: Course,
     reports: Reports,
     task: AbortHandle,
     outcome: watch::Receiver<Option<Outcome>>,
@@ -93,7 +92,7 @@ impl Work {
     pub(super) fn start(
         tool: &'static str,
         principal: String,
-        stoppable: bool,
+        course: Course,
         record: Arc<Record>,
         reports: Reports,
         spawn: impl FnOnce(Ending) -> AbortHandle,
@@ -102,7 +101,7 @@ impl Work {
         let ended = Arc::new(OnceLock::new());
         let task = spawn(Ending { outcome: sender, ended: ended.clone() });
         let (began, stopped) = (Timestamp::now(), AtomicBool::new(false));
-        Arc::new(Self { tool, principal, began, record, stoppable, reports, task, outcome, ended, stopped })
+        Arc::new(Self { tool, principal, began, record, course, reports, task, outcome, ended, stopped })
     }
 
     /// Waits for its end.
@@ -147,7 +146,7 @@ impl Work {
         self.stopped.store(true, Ordering::Release);
         // What has not begun must not begin any more; what may change an engine is never cut off once it may
         // have been sent.
-        if !self.record.stops() && !self.stoppable {
+        if !self.record.stops() && self.course == Course::SeenThrough {
             return Stopped::GoesOn;
         }
         self.task.abort();

@@ -36,7 +36,7 @@ impl Plenty {
         let list = |document: Value| answer("200 OK", "application/json", "1.45", document.to_string().as_bytes());
         let many: Json = (0..labels).map(|number| (format!("l{number}"), "v".into())).collect();
         let rows = |count: usize, row: &dyn Fn(usize) -> Value| (0..count).map(row).collect::<Vec<Value>>();
-        let labels = |number: usize| if number % 10 == 0 { json!(many) } else { json!({"l1": "v"}) };
+        let labels = |number: usize| if number.is_multiple_of(10) { json!(many) } else { json!({"l1": "v"}) };
         // The beginning of an id is what tells it from others.
         let id = |number: usize| format!("{number:012x}{:052x}", 0);
         let container = |number: usize| {
@@ -196,7 +196,7 @@ async fn rows_that_come_and_go_between_pages_repeat_and_hide_nothing() {
         // Half of them are always there; the others are there every other time.
         let turn = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let volume = |number: usize| json!({"Name": format!("v{number:03}"), "Driver": "local"});
-        let there = (0..200).filter(|number| number % 2 == 0 || (number / 2 + turn) % 2 == 0);
+        let there = (0..200).filter(|number| number % 2 == 0 || (number / 2 + turn).is_multiple_of(2));
         json_answer("200 OK", &json!({"Volumes": there.map(volume).collect::<Vec<_>>(), "Warnings": null}))
     });
     let gateway = gateway(&[daemon.spec("a", "")]);
@@ -250,7 +250,9 @@ async fn every_view_is_small(gateway: &Arc<Gateway>) {
         is_small(tool, &call(gateway, tool, json!({name: object}), 60).await.unwrap());
         if ["container", "image"].contains(&name) {
             let all = call(gateway, tool, json!({name: object, "section": "all"}), 60).await;
-            all.iter().for_each(|answer| is_small(tool, answer));
+            if let Ok(answer) = &all {
+                is_small(tool, answer);
+            }
             let raw = call(gateway, tool, json!({name: object, "raw": true}), 60).await.unwrap();
             is_small(tool, &raw);
             assert_eq!(fields(&raw)["truncated"], true, "{tool}");

@@ -2,7 +2,7 @@
 
 use quaymaster::{
     gateway::catalogue::{Catalogue, Entry, everything},
-    tool::{Effect, HostArgument, Json, Permission, Permissions},
+    tool::{Course, Effect, HostArgument, Json, Permission, Permissions},
 };
 use serde_json::{Map, Value, json};
 
@@ -331,7 +331,7 @@ fn whoever_can_destroy_declares_it() {
         }
         assert!(access.mildest <= access.effect && access.at_most.covers(access.always), "{name}: {access:?}");
         if access.effect == Effect::Read {
-            assert!(entry.card.stoppable, "{name} is a read that cannot be taken back");
+            assert!(entry.card.course == Course::Stoppable, "{name} is a read that cannot be taken back");
         }
     }
 }

@@ -138,7 +138,7 @@ fn begin(gateway: &Arc<Gateway>, host: &str) -> Begun {
 
 fn begin_call(gateway: &Arc<Gateway>, tool: &str, arguments: serde_json::Value) -> Begun {
     let cancelled = CancellationToken::new();
-    let arguments = arguments.as_object().unwrap().clone();
+    let serde_json::Value::Object(arguments) = arguments else { panic!("arguments are an object") };
     let request =
         Request { cancelled: cancelled.clone(), ..Request::new(gateway.caller("test"), tool.to_owned(), arguments) };
     let gateway = gateway.clone();

@@ -29,7 +29,7 @@ fn picture(entry: &Entry) -> Value {
             "mildest": access.mildest.as_str(),
             "always": permissions(access.always),
             "at_most": permissions(access.at_most),
-            "stoppable": card.stoppable,
+            "course": card.course,
             "open_world": card.open_world,
         },
         "host": match card.host {

@@ -26,7 +26,7 @@ use crate::{
     error::{Error, Kind, Result},
     redact::Masks,
     secret::{SCHEME, random},
-    tool::{Access, BodyKind, Call, Object, Permission, Plan, Text, Tool},
+    tool::{Access, BodyKind, Call, Course, Object, Permission, Plan, Text, Tool},
 };
 
 /// How long a command may take when nobody says.
@@ -100,7 +100,7 @@ impl Tool for ExecInContainer {
     const NAME: &'static str = "exec_in_container";
     const ACCESS: Access = Access::mutate(&[Permission::Exec]);
     const CORE: bool = true;
-    const STOPPABLE: bool = true;
+    const COURSE: Option<Course> = Some(Course::Stoppable);
     type Output = Text;
 
     fn deadline(&self) -> Option<Duration> {

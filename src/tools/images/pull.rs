@@ -13,7 +13,7 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Kind, Result},
-    tool::{Access, Call, LONGEST_JOB, Plan, Summary, Tool, text::count},
+    tool::{Access, Call, Course, LONGEST_JOB, Plan, Summary, Tool, text::count},
     tools::{
         pull::{pull, reference::Reference},
         view::{bytes, short_id, text, texts},
@@ -106,8 +106,7 @@ impl Tool for PullImage {
     const NAME: &'static str = "pull_image";
     const ACCESS: Access = Access::mutate(PERMISSION);
     const CORE: bool = true;
-    const STOPPABLE: bool = true;
-    const JOB: bool = true;
+    const COURSE: Option<Course> = Some(Course::Job);
     type Output = Pulled;
 
     fn deadline(&self) -> Option<Duration> {
