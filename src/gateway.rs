@@ -64,7 +64,7 @@ pub struct Gateway {
     audit: Audit,
     probes: Probes,
     secrets: Arc<Secrets>,
-    jobs: Jobs,
+    jobs: Jobs<Work>,
     joins: Joins,
     cursors: Cursors,
     account: Option<String>,
@@ -282,7 +282,7 @@ impl Gateway {
     }
 
     /// Ends when the call has taken so long that its request is answered with a job.
-    async fn outlives(&self, work: &Arc<Work>, patience: Option<Duration>) -> Arc<Job> {
+    async fn outlives(&self, work: &Arc<Work>, patience: Option<Duration>) -> Arc<Job<Work>> {
         if let Some(patience) = patience {
             tokio::time::sleep(work.record.left_of(patience)).await;
             if let Ok(job) = self.jobs.keep(work) {
@@ -298,7 +298,9 @@ impl Gateway {
     /// `limit`, and until it is written down.
     pub async fn settle(&self, limit: Duration) {
         self.running.close();
-        self.jobs.stop(&self.audit).await;
+        for job in self.jobs.running() {
+            job.work.stop(&self.audit).await;
+        }
         let rest = async { tokio::join!(self.running.wait(), self.fleet.settle()) };
         if tokio::time::timeout(limit, rest).await.is_err() {
             tracing::warn!("{} calls had not ended when the gateway did", self.running.len());

@@ -231,6 +231,9 @@ pub(super) fn daemon_error(status: u16, message: Option<&str>) -> Error {
         Kind::Denied => {
             error.hint("the endpoint itself refuses this, as a socket proxy in front of it would; report it")
         }
+        _ if error.message().contains("no space left on device") => {
+            error.hint("the host's disk is full: look with disk_usage, and ask the person what may go")
+        }
         _ => error,
     }
 }

@@ -11,10 +11,15 @@ use std::{
 use jiff::Timestamp;
 use tokio::{sync::watch, task::AbortHandle};
 
-use super::{Failure, audit::Audit, record::Record};
+use super::{
+    Failure,
+    audit::Audit,
+    jobs::{Job, Kept},
+    record::Record,
+};
 use crate::{
     error::Error,
-    tool::{Answer, Course, Progress},
+    tool::{Answer, Course, Json, Progress, text},
 };
 
 /// How a call ended.
@@ -122,8 +127,8 @@ impl Work {
     }
 
     /// When it ended, if it has.
-    pub(super) fn ended(&self) -> Option<(Instant, Timestamp)> {
-        self.ended.get().copied()
+    pub(super) fn end_time(&self) -> Option<Timestamp> {
+        self.ended.get().map(|(_, at)| *at)
     }
 
     /// Whether somebody wanted it to stop.
@@ -153,6 +158,36 @@ impl Work {
         self.ended.get_or_init(|| (Instant::now(), Timestamp::now()));
         self.record.end(audit, Err(&taken_back())).await;
         Stopped::Cut
+    }
+}
+
+impl Kept for Work {
+    fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    fn ended(&self) -> Option<Instant> {
+        self.ended.get().map(|(at, _)| *at)
+    }
+}
+
+impl Job<Work> {
+    /// What a request is answered with instead of the call's own answer.
+    pub(super) fn answer(&self, structured: bool) -> Answer {
+        let hosts = self.work.record.named_hosts();
+        let mut fields = Json::new();
+        if let [host] = hosts.as_slice() {
+            fields.insert("host".into(), host.as_str().into());
+        }
+        fields.insert("job".into(), self.id.as_str().into());
+        let latest = self.work.progress().borrow().message.clone();
+        let latest = if latest.is_empty() { latest } else { format!(" ({latest})") };
+        let summary = format!(
+            "{} is still running{latest}: it goes on as {id}; wait for it with get_job, end it with cancel_job",
+            self.work.tool,
+            id = self.id
+        );
+        Answer { text: text::render(&fields, &summary), structured: structured.then_some(fields) }
     }
 }
 

@@ -164,11 +164,10 @@ async fn a_cancelled_job_closes_its_connection_at_once() {
 #[tokio::test]
 async fn text_of_a_job_is_kept_as_text() {
     let daemon = Daemon::new(|heard| {
-        if heard.path().ends_with("/logs") {
-            let log = frame(1, "2026-01-01T00:00:00.000000000Z a line of it\n");
-            let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\
-                        Connection: close\r\n\r\n";
-            return Act::Drip(head.into(), log, Duration::from_millis(10));
+        if heard.path().ends_with("/logs") && heard.target.contains("follow=1") {
+            let log = frame(1, "2026-01-01T00:00:05.000000000Z a line of it\n");
+            let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\n\r\n";
+            return Act::Hold([head.as_bytes(), &log].concat());
         }
         engine(heard)
     });
@@ -196,10 +195,12 @@ async fn the_end_of_the_process_ends_its_jobs() {
 #[tokio::test]
 async fn what_is_no_job_is_refused_in_words() {
     let gateway = gateway(&[Daemon::new(engine).spec("a", "")]);
-    for id in ["", "job-", "job-000000000000", "../../x"] {
+    for id in ["", "job-", "job-00000000000g", "../../x"] {
         let error = call(&gateway, "get_job", json!({"job": id}), 1).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::NotFound, "{id}");
+        assert_eq!(error.kind(), Kind::Invalid, "{id}");
     }
+    let error = call(&gateway, "get_job", json!({"job": "job-000000000000"}), 1).await.unwrap_err();
+    assert!(error.kind() == Kind::NotFound && error.hint_text().unwrap().contains("list_jobs"), "{error}");
     assert_eq!(
         call(&gateway, "get_job", json!({"job": "job-1", "wait": 41}), 1).await.unwrap_err().kind(),
         Kind::Invalid

@@ -22,8 +22,9 @@ use crate::{
 };
 
 const HOSTS: usize = 1000;
-/// What a survey may hold open at once, two connections for each of the hosts that it asks at a time.
-const CONNECTIONS: usize = 160;
+/// What a survey may hold open at once: two connections for each of 64 hosts, and as many again for those that were
+/// slow on a busy machine and gave their place away.
+const CONNECTIONS: usize = 256;
 
 /// Daemons that count their connections; every one with a number in `silent` takes connections and says nothing.
 struct Crowd {

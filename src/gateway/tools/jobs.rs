@@ -89,7 +89,7 @@ struct JobRow {
 }
 
 impl JobRow {
-    fn of(job: &Job) -> Self {
+    fn of(job: &Job<Work>) -> Self {
         let (work, latest) = (&job.work, job.work.progress().borrow().clone());
         let time = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let has_begun = latest.done > 0.0 || latest.total.is_some();
@@ -99,7 +99,7 @@ impl JobRow {
             tool: work.tool,
             hosts: work.record.named_hosts(),
             began: time(work.began),
-            ended: work.ended().map(|(_, at)| time(at)),
+            ended: work.end_time().map(time),
             done: has_begun.then_some((latest.done * 100.0).round() / 100.0),
             total: latest.total,
             message: latest.message,
@@ -283,7 +283,7 @@ impl OwnTool for CancelJob {
 
     async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, caller: &Caller, _: &Call) -> Result<Cancelled> {
         let job = gateway.jobs.of(&caller.principal, &self.job)?;
-        let before = job.work.ended().is_some();
+        let before = job.work.end_time().is_some();
         let ended = before || job.work.stop(&gateway.audit).await == Stopped::Cut;
         Ok(Cancelled { job: job.id.clone(), ended, before })
     }

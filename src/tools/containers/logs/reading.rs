@@ -251,6 +251,10 @@ impl Reading {
 
 /// A driver that sends its lines away and keeps none answers with 501.
 fn unreadable(error: Error, container: &Object) -> Error {
+    // Engine 20.10 says so of one that is going at this moment.
+    if error.kind() == Kind::Conflict && error.message().contains("marked for removal") {
+        return Error::not_found(format!("container {} is being removed", quote(&container.name)));
+    }
     if error.kind() != Kind::Unsupported {
         return error;
     }
