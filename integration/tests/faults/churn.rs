@@ -76,10 +76,7 @@ async fn lists_are_whole_while_containers_come_and_go() {
                 looks += 1;
                 if reply.is_error() {
                     let error = reply.error();
-                    // An engine's words for one that is just going: 20.10 answers a log with 409 then.
-                    let is_going = error["kind"] == "conflict"
-                        && error["message"].as_str().is_some_and(|message| message.contains("marked for removal"));
-                    assert!(error["kind"] == "not_found" || is_going, "{release:?}: {error}");
+                    assert_eq!(error["kind"], "not_found", "{release:?}: {error}");
                     gone += 1;
                 }
             }
