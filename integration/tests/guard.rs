@@ -43,6 +43,8 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
             json!({"tool": "remove_container", "arguments": {"host": "lab", "containers": [web], "force": true}}),
             json!({"tool": "run_container", "arguments": new}),
         ],
+        "list_jobs" => vec![json!({}), json!({"state": "running"})],
+        "get_job" | "cancel_job" => vec![json!({"job": "job-000000000000"})],
         "read_audit_log" => vec![json!({}), json!({"since": "1h", "outcome": "failed", "limit": 5})],
         "list_containers" => vec![json!({"all": true, "label": [label]}), json!({"size": true, "name": web})],
         "inspect_container" => {
