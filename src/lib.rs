@@ -24,10 +24,10 @@
 //! | --- | --- |
 //! | [`cli`] | the process: arguments, environment, standard streams, exit codes |
 //! | [`mcp`], [`docs`] | the protocol; the pages that are generated |
-//! | [`gateway`] | the one path, the policy, bodies, approvals, the audit, the catalogue, the tools about the gateway itself |
+//! | [`gateway`] | the one path, the policy, bodies, approvals, the audit, jobs, the catalogue, the tools about the gateway itself |
 //! | [`tools`] | one file or folder for each domain, each opening with its slice of tools |
 //! | [`tool`] | what a tool is: traits, schemas, pages, the text channel |
-//! | [`docker`] | hosts, connections, the guard, what exists for callers, streams, objects |
+//! | [`docker`] | hosts, connections, breaker and bulkhead, the guard, what exists for callers, streams, objects |
 //! | [`redact`], [`secret`], [`config`], [`error`] | what may be shown; what never is; what was configured; what went wrong |
 //!
 //! Dependencies point downwards only; a test reads the `use` lines and fails on an edge upwards or
@@ -43,6 +43,8 @@
 //! - What is denied is filtered, and what is secret is masked, before a tool sees a document.
 //! - Nothing that changes an engine is sent before its line is on the disk.
 //! - No daemon is contacted before a call needs it.
+//! - A write that was sent is never cut off and never sent again.
+//! - Everything that a daemon sends is read through a limit.
 //! - A read connection carries no body and no upgrade, and sends GET, HEAD and a container's wait only.
 
 pub mod cli;

@@ -142,9 +142,13 @@ mod tests {
         let running: Vec<Arc<Work>> = (0..MOST_RUNNING).map(|_| Work::begin()).collect();
         let first = jobs.keep(&running[0]).unwrap();
         assert_eq!(jobs.keep(&running[0]).unwrap().id, first.id, "the same call is the same job");
-        running.iter().for_each(|work| drop(jobs.keep(work).unwrap()));
+        for work in &running {
+            jobs.keep(work).unwrap();
+        }
         assert_eq!(jobs.keep(&Work::begin()).err().unwrap().kind(), Kind::Busy);
-        running[1..].iter().for_each(|work| work.end(Duration::from_secs(1)));
+        for work in &running[1..] {
+            work.end(Duration::from_secs(1));
+        }
         for _ in 0..3 * MOST_KEPT {
             let work = Work::begin();
             jobs.keep(&work).unwrap();
