@@ -6,7 +6,8 @@ mod breaker;
 mod bulkhead;
 mod connect;
 pub mod guard;
-pub mod hosts;
+mod host;
+mod hosts;
 mod looks;
 pub mod names;
 pub mod objects;
@@ -42,7 +43,8 @@ use answer::{Reply, collect, daemon_error, document, drop_field, foreign, is_pag
 pub use breaker::Tripped;
 use bulkhead::Place;
 use guard::Wire;
-pub use hosts::{ApiVersion, Engine, Fleet, Health, Host, Memory, twins};
+pub use host::{ApiVersion, Engine, Health, Host, Memory};
+pub use hosts::{Fleet, twins};
 use pool::{Body, Length, empty};
 pub use sight::events::Events;
 #[cfg(fuzzing)]

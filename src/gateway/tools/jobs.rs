@@ -165,14 +165,7 @@ impl Output for Report {
 
     fn answer(self, host: Option<&str>) -> Result<Answer> {
         let Self { shown, answer } = self;
-        let (state, tool, job) = (shown.row.state, shown.row.tool, shown.row.job.clone());
-        let next = match state {
-            State::Running => "; call get_job with wait for its end, cancel_job to end it",
-            State::Failed => "; its error is above",
-            State::Done | State::Cancelled => "",
-        };
-        let summary = format!("{job} ({tool}) {}{next}", state.word());
-        let mut whole = Summed { shown, summary }.answer(host)?;
+        let mut whole = shown.answer(host)?;
         if let Some(answer) = answer {
             // The tool's own text says more than its data do.
             whole.text = format!("{}\n{}", answer.text.trim_end(), whole.text.lines().last().unwrap_or_default());
@@ -181,17 +174,14 @@ impl Output for Report {
     }
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Summed {
-    #[serde(flatten)]
-    shown: Shown,
-    #[serde(skip)]
-    summary: String,
-}
-
-impl Summary for Summed {
+impl Summary for Shown {
     fn summary(&self) -> String {
-        self.summary.clone()
+        let next = match self.row.state {
+            State::Running => "; call get_job with wait for its end, cancel_job to end it",
+            State::Failed => "; its error is above",
+            State::Done | State::Cancelled => "",
+        };
+        format!("{} ({}) {}{next}", self.row.job, self.row.tool, self.row.state.word())
     }
 }
 
