@@ -42,6 +42,8 @@ pub struct Config {
     pub audit: AuditSettings,
     /// The directory of the files that `secret://NAME` stands for.
     pub secrets: Option<PathBuf>,
+    /// Which files of this machine arguments may name.
+    pub files: FileSettings,
     /// Where the list of hosts came from, for people: a flag, a variable, a file, `auto`.
     pub origin: String,
     /// Things worth saying that do not stop the start.
@@ -63,6 +65,15 @@ pub struct HostConfig {
     pub tags: Vec<String>,
     /// What callers may do on it beside its mode.
     pub limits: Limits,
+}
+
+/// Which files of this machine arguments may name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileSettings {
+    /// The directories that they may lie below; `None` means the working directory, where that is a harmless one.
+    pub roots: Option<Vec<PathBuf>>,
+    /// Globs of names that are otherwise refused: of keys, of environment files, of credential directories.
+    pub allow: Vec<String>,
 }
 
 /// How the audit is kept.

@@ -18,6 +18,7 @@ mod replay;
 mod sight;
 mod ssh;
 pub mod stream;
+mod upload;
 mod values;
 
 use std::{
@@ -28,7 +29,8 @@ use std::{
 };
 
 use bollard::{BollardRequest, ClientVersion};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use futures_util::Stream;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use serde_json::Value;
@@ -37,6 +39,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     error::{Error, Result},
     redact::{self, Reveal},
+    secret::Secret,
 };
 use access::Ceiling;
 use answer::{Reply, collect, daemon_error, document, drop_field, foreign, is_page, refused, withheld};
@@ -55,6 +58,8 @@ pub const HEADERS: Duration = Duration::from_secs(10);
 
 /// How long a write is seen through whose caller has gone.
 const LONGEST_WRITE: Duration = Duration::from_secs(3600);
+/// How long an upload may take in which bytes are still taken.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(2 * 3600);
 /// The longest answer to a write: what a prune removed is all in it.
 const LARGEST_RECEIPT: usize = 4 << 20;
 
@@ -96,6 +101,7 @@ impl CallState {
 pub struct Target {
     path: String,
     query: Vec<(String, String)>,
+    sealed: Vec<(&'static str, HeaderValue)>,
     headers: Duration,
     length: Length,
     fields: Option<&'static [&'static str]>,
@@ -105,7 +111,14 @@ impl Target {
     /// A path; whatever is put into it has passed [`names`] or came from the daemon as a full id.
     #[must_use]
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), query: Vec::new(), headers: HEADERS, length: Length::Short, fields: None }
+        Self {
+            path: path.into(),
+            query: Vec::new(),
+            sealed: Vec::new(),
+            headers: HEADERS,
+            length: Length::Short,
+            fields: None,
+        }
     }
 
     /// Says that of every row of a list only these fields are wanted: the engine cannot be asked for fewer,
@@ -129,6 +142,18 @@ impl Target {
         if filters.0.is_empty() { self } else { self.query("filters", Value::Object(filters.0.clone()).to_string()) }
     }
 
+    /// Adds a header whose value is never logged: the credentials of a registry, for a request about that registry.
+    ///
+    /// # Errors
+    /// `invalid` for a value that no header can have.
+    pub fn sealed(mut self, name: &'static str, value: &Secret) -> Result<Self> {
+        let mut value = HeaderValue::from_str(value.expose())
+            .map_err(|_| Error::invalid("credentials cannot be part of a request"))?;
+        value.set_sensitive(true);
+        self.sealed.push((name, value));
+        Ok(self)
+    }
+
     /// Gives the daemon another time than ten seconds to begin its answer.
     #[must_use]
     pub fn patient(mut self, headers: Duration) -> Self {
@@ -143,12 +168,15 @@ impl Target {
         self
     }
 
-    fn request(self, method: Method) -> Result<Request<Body>> {
-        Request::builder()
+    fn request(mut self, method: Method, body: Body) -> Result<Request<Body>> {
+        let sealed = std::mem::take(&mut self.sealed);
+        let mut request = Request::builder()
             .method(method)
             .uri(self.uri()?)
-            .body(empty())
-            .map_err(|error| Error::invalid("a name cannot be part of a request").detail(error.to_string()))
+            .body(body)
+            .map_err(|error| Error::invalid("a name cannot be part of a request").detail(error.to_string()))?;
+        request.headers_mut().extend(sealed.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)));
+        Ok(request)
     }
 
     fn uri(self) -> Result<Uri> {
@@ -294,7 +322,7 @@ impl Docker {
     /// As the engine tells it, what callers must not see included: for judging other documents by it.
     async fn look(&self, target: Target) -> Result<Value> {
         let headers = target.headers;
-        let reply = self.pass(self.guarded(target.request(Method::GET)?)?, Length::Short, headers).await?;
+        let reply = self.pass(self.guarded(target.request(Method::GET, empty())?)?, Length::Short, headers).await?;
         if !reply.response.status().is_success() {
             return Err(refused(reply.response).await);
         }
@@ -328,6 +356,89 @@ impl Docker {
         Ok(stream::JsonLines::new(stream::Bytes::new(reply.response).patient(idle)))
     }
 
+    /// Sends a stream of bytes with POST and reads the progress that the daemon tells of it: a build, a load, an
+    /// import. Neither side may be silent for longer than `idle`; dropping either end ends it at the daemon.
+    ///
+    /// # Errors
+    /// As [`Docker::json`]; what the source of the bytes failed with.
+    pub async fn upload(
+        &self,
+        target: Target,
+        bytes: impl Stream<Item = Result<bytes::Bytes>> + Send + 'static,
+        idle: Duration,
+    ) -> Result<stream::JsonLines> {
+        let reply = self.carrying(Method::POST, target.long(), bytes, idle).await?;
+        Ok(stream::JsonLines::new(stream::Bytes::new(reply.response).patient(idle)))
+    }
+
+    /// Sends a stream of bytes with PUT: an archive that is unpacked in a container.
+    ///
+    /// # Errors
+    /// As [`Docker::upload`].
+    pub async fn put(
+        &self,
+        target: Target,
+        bytes: impl Stream<Item = Result<bytes::Bytes>> + Send + 'static,
+        idle: Duration,
+    ) -> Result<()> {
+        let Reply { response, lent, .. } = self.carrying(Method::PUT, target.long(), bytes, idle).await?;
+        collect(response.into_body(), LARGEST_RECEIPT).await?;
+        lent.give_back().await;
+        Ok(())
+    }
+
+    async fn carrying(
+        &self,
+        method: Method,
+        target: Target,
+        bytes: impl Stream<Item = Result<bytes::Bytes>> + Send + 'static,
+        idle: Duration,
+    ) -> Result<Reply> {
+        let source = upload::Source::new(bytes);
+        let watched = source.watch();
+        let mut request = target.request(method, source.body())?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+        let uri = request.uri().clone();
+        // Its headers may come after the last byte was taken: as long as bytes are taken, it is not silent.
+        let sent = async {
+            let reply = self.send(request, Length::Long, LONGEST_UPLOAD).await?;
+            let reply = self.accepted(reply, &uri).await?;
+            if is_page(&reply.response) { Err(foreign()) } else { Ok(reply) }
+        };
+        watched.over(sent, idle).await
+    }
+
+    /// Sends a write that bollard has no word for, with a JSON body or none; its answer, `null` where it is empty.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn write(&self, method: Method, target: Target, body: Option<&Value>) -> Result<Value> {
+        let headers = target.headers;
+        let body =
+            body.map_or_else(empty, |body| Full::from(body.to_string()).map_err(|never| match never {}).boxed_unsync());
+        let mut request = target.request(method, body)?;
+        if !request.body().is_end_stream() {
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let (parts, body) = request.into_parts();
+        let body = Box::pin(self.judged(&parts, body)).await?;
+        let uri = parts.uri.clone();
+        let reply = self.send(Request::from_parts(parts, body), Length::Short, headers).await?;
+        let Reply { response, lent, .. } = self.accepted(reply, &uri).await?;
+        if is_page(&response) {
+            return Err(foreign());
+        }
+        let bytes = collect(response.into_body(), LARGEST_RECEIPT).await?;
+        lent.give_back().await;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Value::Null);
+        }
+        let mut answer = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::docker("the daemon's answer is no JSON").detail(error.to_string()))?;
+        redact::document(&mut answer, self.reveal());
+        Ok(answer)
+    }
+
     /// Opens a stream in both directions: an exec, an attach. `framed` says how the engine writes to it
     /// where the engine itself does not say so.
     ///
@@ -335,7 +446,7 @@ impl Docker {
     /// As [`Docker::json`]; what answers opens no stream.
     pub async fn duplex(&self, target: Target, body: Option<&Value>, framed: bool) -> Result<stream::Duplex> {
         let headers = target.headers;
-        let mut request = target.request(Method::POST)?;
+        let mut request = target.request(Method::POST, empty())?;
         request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("tcp"));
         if let Some(body) = body {
@@ -452,7 +563,7 @@ impl Docker {
 
     async fn ask(&self, method: Method, target: Target) -> Result<Reply> {
         let (headers, length) = (target.headers, target.length);
-        let request = target.request(method)?;
+        let request = target.request(method, empty())?;
         let uri = request.uri().clone();
         let reply = self.accepted(self.send(request, length, headers).await?, &uri).await?;
         if is_page(&reply.response) { Err(foreign()) } else { Ok(reply) }

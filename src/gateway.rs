@@ -28,9 +28,13 @@ use crate::{
     config::{Config, Environment},
     docker::{Docker, Fleet, Host, access::Ceiling, names},
     error::{Error, Result},
+    files::Files,
     redact,
+    registry::Registries,
     secret::Secrets,
-    tool::{Answer, Call, Course, Effect, Json, ObjectKind, Permission, Permissions, Plan, Progress, cursor::Cursors},
+    tool::{
+        Answer, Call, Course, Effect, Json, Means, ObjectKind, Permission, Permissions, Plan, Progress, cursor::Cursors,
+    },
 };
 use audit::Audit;
 use body::Finding;
@@ -63,7 +67,7 @@ pub struct Gateway {
     approvals: Approvals,
     audit: Audit,
     probes: Probes,
-    secrets: Arc<Secrets>,
+    means: Arc<Means>,
     jobs: Jobs<Work>,
     joins: Joins,
     cursors: Cursors,
@@ -154,7 +158,12 @@ impl Gateway {
         let approvals = Approvals::new(config.state.clone(), config.approval_passphrase.as_deref())?;
         let audit = Audit::new(config.state.clone(), &config.audit);
         let probes = Probes::new(config.state.clone());
-        let secrets = Arc::new(Secrets::new(config.secrets.clone(), &environment.variables));
+        let means = Arc::new(Means {
+            labels: config.labels,
+            secrets: Secrets::new(config.secrets.clone(), &environment.variables),
+            files: Files::new(&config.files, &environment),
+            registries: Registries::new(&config, &environment),
+        });
         let (account, own_container) = (environment.user.clone(), environment.container.clone());
         let fleet = Fleet::new(&config, Arc::new(environment));
         let running = TaskTracker::new();
@@ -165,7 +174,7 @@ impl Gateway {
             approvals,
             audit,
             probes,
-            secrets,
+            means,
             jobs: Jobs::default(),
             joins: Joins::default(),
             cursors: Cursors::new()?,
@@ -240,7 +249,7 @@ impl Gateway {
     ) -> Result<Answer, Failure> {
         let Request { arguments, caller, voice, progress, cancelled, patience, .. } = request;
         let reports = Reports::new(progress);
-        let call = Call::new(reports.sink(), self.labels(entry.card.name), self.secrets.clone(), self.cursors.clone());
+        let call = Call::new(entry.card.name, reports.sink(), self.means.clone(), self.cursors.clone());
         let (gateway, running, noted, principal) =
             (self.clone(), entry.clone(), record.clone(), caller.principal.clone());
         let work = Work::start(entry.card.name, principal, entry.card.course, record, reports, |ending| {
@@ -485,16 +494,6 @@ impl Gateway {
             return Err(Error::cancelled("the call was taken back before anything was sent").on(&config.name));
         }
         Ok(host.with_ceiling(Ceiling { mode: config.mode, effect: *effect, permissions: *permissions }))
-    }
-
-    /// What marks an object that is made here.
-    fn labels(&self, tool: &str) -> Option<Arc<Vec<(String, String)>>> {
-        self.config.labels.then(|| {
-            let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-            let labels =
-                [("managed", "true"), ("version", env!("CARGO_PKG_VERSION")), ("tool", tool), ("created", &now)];
-            Arc::new(labels.into_iter().map(|(key, value)| (format!("quaymaster.{key}"), value.to_owned())).collect())
-        })
     }
 }
 

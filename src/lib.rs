@@ -28,6 +28,7 @@
 //! | [`tools`] | one file or folder for each domain, each opening with its slice of tools |
 //! | [`tool`] | what a tool is: traits, schemas, pages, the text channel |
 //! | [`docker`] | hosts, connections, breaker and bulkhead, the guard, what exists for callers, streams, objects |
+//! | [`files`], [`registry`] | the files of this machine that arguments may name; registries over HTTPS and the credentials for them |
 //! | [`redact`], [`secret`], [`config`], [`error`] | what may be shown; what never is; what was configured; what went wrong |
 //!
 //! Dependencies point downwards only; a test reads the `use` lines and fails on an edge upwards or
@@ -52,9 +53,11 @@ pub mod config;
 pub mod docker;
 pub mod docs;
 pub mod error;
+pub mod files;
 pub mod gateway;
 pub mod mcp;
 pub mod redact;
+pub mod registry;
 pub mod secret;
 pub mod tool;
 pub mod tools;

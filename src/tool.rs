@@ -20,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use call::{Call, Progress};
+pub use call::{Call, Means, Progress};
 pub use plan::{Access, Body, BodyKind, Plan};
 
 pub use crate::docker::{

@@ -34,8 +34,18 @@ const LARGEST: u64 = 1 << 20;
 const EXAMPLE: &str = "see hosts.example.toml for every key";
 
 /// Keys that only stand above every table.
-const ABOVE_HOSTS: &[&str] =
-    &["deny", "toolsets", "labels", "own_container", "registries", "state", "approval_passphrase", "audit", "secrets"];
+const ABOVE_HOSTS: &[&str] = &[
+    "deny",
+    "toolsets",
+    "labels",
+    "own_container",
+    "registries",
+    "state",
+    "approval_passphrase",
+    "audit",
+    "secrets",
+    "files",
+];
 
 /// Keys that only stand below a `[[host]]`.
 const OF_ONE_HOST: &[&str] =
@@ -87,6 +97,7 @@ struct Document {
     approval_passphrase: Option<Spanned<String>>,
     audit: Option<general::Audit>,
     secrets: Option<general::Secrets>,
+    files: Option<general::Files>,
     #[serde(default)]
     host: Vec<host::Table>,
 }

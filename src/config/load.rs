@@ -58,7 +58,7 @@ impl Config {
         if hosts.iter().flat_map(|host| &host.limits.reveal).any(|name| name.chars().all(|each| each == '*')) {
             warnings.push("reveal has \"*\": the values of all variables and labels are shown, secrets too".to_owned());
         }
-        let General { registries, state, approval_passphrase, audit, secrets } = general;
+        let General { registries, state, approval_passphrase, audit, secrets, files } = general;
         Ok(Self {
             hosts,
             toolsets,
@@ -69,6 +69,7 @@ impl Config {
             approval_passphrase,
             audit,
             secrets,
+            files,
             origin,
             warnings,
         })

@@ -22,6 +22,16 @@ pub enum ObjectKind {
     Network,
     /// A volume, whose name is its id.
     Volume,
+    /// A service of a swarm.
+    Service,
+    /// A machine of a swarm.
+    Node,
+    /// A secret of a swarm.
+    Secret,
+    /// A configuration file of a swarm.
+    Config,
+    /// A plugin of an engine.
+    Plugin,
 }
 
 impl ObjectKind {
@@ -33,6 +43,11 @@ impl ObjectKind {
             Self::Image => "image",
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::Service => "service",
+            Self::Node => "node",
+            Self::Secret => "secret",
+            Self::Config => "config",
+            Self::Plugin => "plugin",
         }
     }
 }
@@ -165,6 +180,68 @@ impl Docker {
         }
     }
 
+    /// Finds a service of the swarm by name, id, or the beginning of an id.
+    ///
+    /// # Errors
+    /// As [`Docker::container`]; `conflict` where the daemon is no manager of a swarm.
+    pub async fn service(&self, argument: &str, name: &str) -> Result<Object> {
+        self.of_swarm(ObjectKind::Service, argument, name).await
+    }
+
+    /// Finds a machine of the swarm by host name, id, the beginning of an id, or `self`.
+    ///
+    /// # Errors
+    /// As [`Docker::service`].
+    pub async fn node(&self, argument: &str, name: &str) -> Result<Object> {
+        self.of_swarm(ObjectKind::Node, argument, name).await
+    }
+
+    /// Finds a secret of the swarm by name, id, or the beginning of an id.
+    ///
+    /// # Errors
+    /// As [`Docker::service`].
+    pub async fn secret(&self, argument: &str, name: &str) -> Result<Object> {
+        self.of_swarm(ObjectKind::Secret, argument, name).await
+    }
+
+    /// Finds a configuration file of the swarm by name, id, or the beginning of an id.
+    ///
+    /// # Errors
+    /// As [`Docker::service`].
+    pub async fn swarm_config(&self, argument: &str, name: &str) -> Result<Object> {
+        self.of_swarm(ObjectKind::Config, argument, name).await
+    }
+
+    /// An object that the managers of a swarm keep: they all are named and numbered in one way.
+    async fn of_swarm(&self, kind: ObjectKind, argument: &str, name: &str) -> Result<Object> {
+        let name = names::object(argument, name)?;
+        let tool = format!("list_{}s", kind.as_str());
+        let facts = self
+            .original(Target::new(format!("/{}s/{name}", kind.as_str())))
+            .await
+            .map_err(|error| missing(error, kind, name, &tool))?;
+        let id = text(&facts, "/ID")?;
+        let own = match kind {
+            ObjectKind::Node => text(&facts, "/Description/Hostname").unwrap_or_else(|_| id.clone()),
+            _ => text(&facts, "/Spec/Name")?,
+        };
+        Ok(Object::new(kind, name, id, own, facts, self.reveal()))
+    }
+
+    /// Finds a plugin by name or id.
+    ///
+    /// # Errors
+    /// As [`Docker::container`].
+    pub async fn plugin(&self, argument: &str, name: &str) -> Result<Object> {
+        let name = names::image(argument, name)?;
+        let facts = self
+            .original(Target::new(format!("/plugins/{name}/json")))
+            .await
+            .map_err(|error| missing(error, ObjectKind::Plugin, name, "list_plugins"))?;
+        let (id, own) = (text(&facts, "/Id")?, text(&facts, "/Name")?);
+        Ok(Object::new(ObjectKind::Plugin, name, id, own, facts, self.reveal()))
+    }
+
     /// Finds a volume by name.
     ///
     /// # Errors
@@ -188,6 +265,10 @@ fn digest(kind: ObjectKind, facts: &Value) -> String {
         ObjectKind::Network => &["/Id", "/Name", "/Driver", "/Created", "/Options", "/Labels", "/IPAM"],
         // A volume made anew has the same name and another date.
         ObjectKind::Volume => &["/Name", "/Driver", "/CreatedAt", "/Options", "/Labels", "/Mountpoint"],
+        ObjectKind::Service | ObjectKind::Secret | ObjectKind::Config | ObjectKind::Node => {
+            &["/ID", "/CreatedAt", "/Spec"]
+        }
+        ObjectKind::Plugin => &["/Id", "/Name", "/Config", "/Settings"],
     };
     let mut values: Vec<Value> = parts.iter().map(|part| facts.pointer(part).cloned().unwrap_or_default()).collect();
     // The engine keeps these in maps: every look shows them in another order.

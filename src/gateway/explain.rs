@@ -64,8 +64,11 @@ impl Gateway {
         };
         let parsed = parse(arguments, &entry.card.input)?;
         if let (Some(host), Decision::Allow | Decision::Ask(_)) = (host, &explained.decision) {
-            let call = Call::new(Arc::new(|_| {}), self.labels(tool), self.secrets.clone(), self.cursors.clone())
-                .bound(entry.card.name, [host.config().name.as_str()].into_iter(), &parsed.arguments());
+            let call = Call::new(tool, Arc::new(|_| {}), self.means.clone(), self.cursors.clone()).bound(
+                entry.card.name,
+                [host.config().name.as_str()].into_iter(),
+                &parsed.arguments(),
+            );
             let planned = async {
                 let plan = parsed.plan(&host.reading(), &call).await?;
                 let verdict = self.decide(&entry, host, &plan).await?;

@@ -1,12 +1,13 @@
 //! What a running call may use beside its daemon, and how it tells how far it has come.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{Json, cursor::Cursors};
-use crate::{redact, secret::Secrets};
+use crate::{files::Files, redact, registry::Registries, secret::Secrets};
 
 /// How long there is between two reports of progress of one call.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(250);
@@ -32,39 +33,49 @@ impl Progress {
     }
 }
 
+/// What all calls of a gateway may use beside their daemons.
+#[derive(Default)]
+pub struct Means {
+    /// Whether what is made is labelled as made here.
+    pub labels: bool,
+    /// The secrets that arguments may name.
+    pub secrets: Secrets,
+    /// The files that arguments may name.
+    pub files: Files,
+    /// The registries, and the credentials for them.
+    pub registries: Registries,
+}
+
 /// What a running call may use beside its daemon.
 #[derive(Clone)]
 pub struct Call {
+    tool: &'static str,
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
-    pub(super) labels: Option<Arc<Vec<(String, String)>>>,
-    secrets: Arc<Secrets>,
+    means: Arc<Means>,
     cursors: Cursors,
+    /// Its own labels, once it has asked for them: a call has one date.
+    marks: Arc<OnceLock<Vec<(String, String)>>>,
     /// When it was last told how far it has come.
     reported: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Call {
-    /// A call that reports to `progress`, marks what it makes with `labels`, may name `secrets`, and says
-    /// with `cursors` how its answer goes on.
+    /// A call of a tool that reports to `progress` and says with `cursors` how its answer goes on.
     #[must_use]
     pub fn new(
+        tool: &'static str,
         progress: Arc<dyn Fn(Progress) + Send + Sync>,
-        labels: Option<Arc<Vec<(String, String)>>>,
-        secrets: Arc<Secrets>,
+        means: Arc<Means>,
         cursors: Cursors,
     ) -> Self {
-        Self { progress, labels, secrets, cursors, reported: Arc::default() }
+        Self { tool, progress, means, cursors, marks: Arc::default(), reported: Arc::default() }
     }
 
     /// A call that nobody watches, for tests of what tools make of answers.
     #[cfg(test)]
     pub(crate) fn alone() -> Self {
-        Self::new(
-            Arc::new(|_| {}),
-            None,
-            Arc::default(),
-            Cursors::new().unwrap_or_else(|error| unreachable!("{error}")),
-        )
+        let cursors = Cursors::new().unwrap_or_else(|error| unreachable!("{error}"));
+        Self::new("alone", Arc::new(|_| {}), Arc::default(), cursors)
     }
 
     /// The cursors of this call, bound to its tool, hosts and arguments.
@@ -88,7 +99,19 @@ impl Call {
     /// The secrets that arguments may name.
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
-        &self.secrets
+        &self.means.secrets
+    }
+
+    /// The files of this machine that arguments may name.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.means.files
+    }
+
+    /// The registries that can be spoken to from here, and the credentials for them.
+    #[must_use]
+    pub fn registries(&self) -> &Registries {
+        &self.means.registries
     }
 
     /// Tells whoever waits how far it has come, at most four times a second; what comes sooner is dropped.
@@ -119,13 +142,23 @@ impl Call {
         }
     }
 
+    /// What marks an object that is made here; nothing where labels are off.
+    pub(super) fn marks(&self) -> &[(String, String)] {
+        if !self.means.labels {
+            return &[];
+        }
+        self.marks.get_or_init(|| {
+            let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+            let labels =
+                [("managed", "true"), ("version", env!("CARGO_PKG_VERSION")), ("tool", self.tool), ("created", &now)];
+            labels.into_iter().map(|(key, value)| (format!("quaymaster.{key}"), value.to_owned())).collect()
+        })
+    }
+
     /// The labels of an object made here: ours where they are on, then the caller's, which win.
     #[must_use]
-    pub fn labels(
-        &self,
-        given: &std::collections::BTreeMap<String, String>,
-    ) -> std::collections::HashMap<String, String> {
-        let own = self.labels.iter().flat_map(|labels| labels.iter().cloned());
-        own.chain(given.iter().map(|(key, value)| (key.clone(), value.clone()))).collect()
+    pub fn labels(&self, given: &BTreeMap<String, String>) -> HashMap<String, String> {
+        let given = given.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.marks().iter().cloned().chain(given).collect()
     }
 }

@@ -199,7 +199,7 @@ impl Plan {
     /// Says which labels of what will be sent are Quaymaster's own, as [`Call::labels`] adds them.
     #[must_use]
     pub fn marked(mut self, call: &Call) -> Self {
-        self.marks.extend(call.labels.iter().flat_map(|labels| labels.iter().cloned()));
+        self.marks.extend(call.marks().iter().cloned());
         self
     }
 

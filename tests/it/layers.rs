@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["gateway"],
     &["tools"],
     &["tool"],
-    &["docker"],
+    &["docker", "files", "registry"],
     &["config"],
     &["redact", "secret"],
     &["error"],

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use globset::Glob;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{
-        AuditSettings,
+        AuditSettings, FileSettings,
         anchor::Anchor,
         refusal::{no_control_characters, quoted, refusal},
         spec::{EndpointSpec, bracketed},
@@ -42,6 +43,15 @@ pub(super) struct Secrets {
     dir: Option<Spanned<String>>,
 }
 
+/// `[files]` as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Files {
+    roots: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    allow: Vec<Spanned<String>>,
+}
+
 /// What is set beside hosts and limits.
 #[derive(Debug, Default)]
 pub(in crate::config) struct General {
@@ -55,6 +65,8 @@ pub(in crate::config) struct General {
     pub(in crate::config) audit: AuditSettings,
     /// The directory of secrets.
     pub(in crate::config) secrets: Option<PathBuf>,
+    /// Which files of this machine arguments may name.
+    pub(in crate::config) files: FileSettings,
 }
 
 impl Document {
@@ -91,7 +103,26 @@ impl Document {
             },
             audit,
             secrets: directory(self.secrets.as_ref().and_then(|secrets| secrets.dir.as_ref()))?,
+            files: self.files.as_ref().map(|files| files.checked(anchor)).transpose()?.unwrap_or_default(),
         })
+    }
+}
+
+impl Files {
+    fn checked(&self, anchor: Anchor<'_>) -> Result<FileSettings, Misplaced> {
+        let roots = self.roots.as_ref().map(|roots| {
+            roots.iter().map(|text| checked(text, |text| directory(text, anchor))).collect::<Result<_, _>>()
+        });
+        let glob = |text: &Spanned<String>| {
+            checked(text, |text| {
+                no_control_characters(text)?;
+                match Glob::new(text) {
+                    Ok(_) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+                    _ => Err(refusal(format!("{} is no glob", quoted(text)), "write a name such as \".env.example\"")),
+                }
+            })
+        };
+        Ok(FileSettings { roots: roots.transpose()?, allow: self.allow.iter().map(glob).collect::<Result<_, _>>()? })
     }
 }
 

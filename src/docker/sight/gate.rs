@@ -97,10 +97,11 @@ impl Docker {
         let census = self.census_now().await?;
         let hidden = census.hidden();
         Ok(match kind {
-            ObjectKind::Container => HashSet::new(),
             ObjectKind::Image => hidden.map(|known| known.image.clone()).collect(),
             ObjectKind::Network => hidden.flat_map(|known| known.networks.iter().cloned()).collect(),
             ObjectKind::Volume => hidden.flat_map(|known| known.volumes.iter().cloned()).collect(),
+            // No container keeps these.
+            _ => HashSet::new(),
         })
     }
 

@@ -142,13 +142,15 @@ fn every_other_limit_arrives() {
 fn every_general_key_arrives() {
     let text = "registries = [\"ghcr.io\", \"127.0.0.1:5000\", \"GHCR.io\", \"localhost\", \"[fd00::1]:5000\", \"a-b:1\"]\n\
                 state = \"state\"\napproval_passphrase = \" $argon2id$v=19$x \"\n\
-                [audit]\ndirectory = \"~/audit\"\nsize = \"1g\"\nkeep = 3\n[secrets]\ndir = \"/s\"";
-    let General { registries, state, approval_passphrase, audit, secrets } = parsed(text).unwrap().general;
+                [audit]\ndirectory = \"~/audit\"\nsize = \"1g\"\nkeep = 3\n[secrets]\ndir = \"/s\"\n[files]\nroots = [\"src\", \"~/x\"]\nallow = [\".env.example\"]";
+    let General { registries, state, approval_passphrase, audit, secrets, files } = parsed(text).unwrap().general;
     assert_eq!(registries, ["ghcr.io", "127.0.0.1:5000", "localhost", "[fd00::1]:5000", "a-b:1"]);
     assert_eq!(state, Some("/etc/q/state".into()));
     assert_eq!(approval_passphrase.as_deref(), Some("$argon2id$v=19$x"));
     assert_eq!(audit, AuditSettings { directory: Some("/home/x/audit".into()), size: 1 << 30, keep: 3 });
     assert_eq!(secrets, Some("/s".into()));
+    assert_eq!(files.roots, Some(vec!["/etc/q/src".into(), "/home/x/x".into()]));
+    assert_eq!(files.allow, [".env.example"]);
     for (size, bytes) in [("64k", 64 << 10), ("65536", 64 << 10), ("4G", 4 << 30), (" 1m ", 1 << 20)] {
         assert_eq!(parsed(&format!("audit = {{ size = \"{size}\" }}")).unwrap().general.audit.size, bytes);
     }
