@@ -335,7 +335,7 @@ impl Gateway {
                 let name = host.config().name.as_str();
                 let arguments = tool.arguments();
                 let call = call.bound(entry.card.name, [name].into_iter(), &arguments);
-                record.arguments(&arguments);
+                record.arguments(arguments.clone());
                 let limit =
                     tool.deadline().unwrap_or(if entry.card.access.effect == Effect::Read { READ } else { WRITE });
                 let started = Instant::now();
@@ -376,8 +376,9 @@ impl Gateway {
             Run::Fleet(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
                 let names = hosts.iter().map(|host| host.config().name.as_str());
-                let call = call.bound(entry.card.name, names, &tool.arguments());
-                record.arguments(&tool.arguments());
+                let arguments = tool.arguments();
+                let call = call.bound(entry.card.name, names, &arguments);
+                record.arguments(arguments);
                 if let [host] = hosts.as_slice() {
                     admit(entry, host, Effect::Read, Permissions::READ, Some(record))?;
                 }
@@ -391,7 +392,7 @@ impl Gateway {
             }
             Run::Own(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
-                record.arguments(&tool.arguments());
+                record.arguments(tool.arguments());
                 let access = entry.card.access;
                 for host in &hosts {
                     admit(entry, host, access.mildest, access.always, Some(record))?;

@@ -149,14 +149,25 @@ pub struct Answer {
     pub structured: Option<Json>,
     /// The same as compact text that ends with a one-line summary; or the free text itself.
     pub text: String,
+    /// Whether both were made so that they may leave.
+    is_presentable: bool,
 }
 
 impl Answer {
+    /// An answer of a tool's own making.
+    #[must_use]
+    pub fn new(structured: Option<Json>, text: String) -> Self {
+        Self { structured, text, is_presentable: false }
+    }
+
     /// What may leave of it: text only, and no more than an answer may have in either channel.
     ///
     /// The gateway passes every answer through here, so no tool can forget it.
     #[must_use]
     pub fn presentable(self) -> Self {
+        if self.is_presentable {
+            return self;
+        }
         let structured = self.structured.map(|fields| {
             let mut document = Value::Object(fields);
             redact::texts(&mut document);
@@ -170,7 +181,7 @@ impl Answer {
             Some(_) => redact::lines(self.text),
             None => redact::shown(&self.text),
         };
-        Self { structured, text: page::cut(text) }
+        Self { structured, text: page::cut(text), is_presentable: true }
     }
 }
 
@@ -188,6 +199,7 @@ impl Answer {
         let lines = format!("note: {}\n", notes.join("\nnote: "));
         let summary = self.text.trim_end().rfind('\n').map_or(0, |end| end + 1);
         self.text.insert_str(summary, &lines);
+        self.is_presentable = false;
         self
     }
 }
@@ -229,8 +241,8 @@ impl<T: Serialize + JsonSchema + Summary + Send + 'static> Output for T {
         redact::texts(&mut document);
         let Value::Object(mut structured) = document else { return Err(Error::internal("an answer is not an object")) };
         page::fit(&mut structured);
-        let text = page::cut(text::render(&structured, &summary));
-        Ok(Answer { structured: Some(structured), text })
+        let text = page::cut(redact::lines(text::render(&structured, &summary)));
+        Ok(Answer { structured: Some(structured), text, is_presentable: true })
     }
 }
 
@@ -253,7 +265,7 @@ impl Output for Text {
     fn answer(self, host: Option<&str>) -> Result<Answer> {
         let host = host.map(|host| format!("host {host}, ")).unwrap_or_default();
         let text = text::fence(&format!("{host}{}", self.source), &self.body, &self.summary)?;
-        Ok(Answer { structured: None, text: page::cut(text) })
+        Ok(Answer::new(None, page::cut(text)))
     }
 }
 

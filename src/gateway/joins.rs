@@ -136,7 +136,7 @@ mod tests {
             async move {
                 tokio::time::sleep(takes).await;
                 std::mem::forget(cut);
-                Ok(Answer { structured: Some(Json::new()), text: "done".into() })
+                Ok(Answer::new(Some(Json::new()), "done".into()))
             }
         }
     }

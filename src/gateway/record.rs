@@ -38,6 +38,8 @@ const STOPPED: u8 = 2;
 
 struct State {
     opening: Opening,
+    /// As they came, until the opening line is written: masking them is dear, and is done once.
+    arguments: Json,
     opened: bool,
     closed: bool,
 }
@@ -54,12 +56,12 @@ impl Record {
             permissions: None,
             decision: None,
             rule: None,
-            arguments: masked(&request.arguments),
+            arguments: Value::Null,
         };
         Self {
             started: Instant::now(),
             stage: AtomicU8::new(BEFORE),
-            state: Mutex::new(State { opening, opened: false, closed: false }),
+            state: Mutex::new(State { opening, arguments: request.arguments.clone(), opened: false, closed: false }),
         }
     }
 
@@ -89,8 +91,8 @@ impl Record {
     }
 
     /// Notes its parsed arguments.
-    pub(super) fn arguments(&self, arguments: &Json) {
-        self.state().opening.arguments = masked(arguments);
+    pub(super) fn arguments(&self, arguments: Json) {
+        self.state().arguments = arguments;
     }
 
     /// Notes that it is refused before it comes to a plan; its lines are written at its end.
@@ -171,7 +173,8 @@ impl Record {
                 state.opening.decision = Some(decision);
                 state.opening.rule = rule;
             }
-            state.opening.clone()
+            let arguments = masked(std::mem::take(&mut state.arguments));
+            Opening { arguments, ..state.opening.clone() }
         };
         audit.open(opening, synced).await
     }
@@ -182,8 +185,7 @@ impl Record {
 }
 
 /// Arguments as they may be written down.
-fn masked(arguments: &Json) -> Value {
-    let mut arguments = arguments.clone();
+fn masked(mut arguments: Json) -> Value {
     let variables = arguments.get_mut("env").map(Value::take);
     let mut document = Value::Object(arguments);
     redact::document(&mut document, &redact::Reveal::default());
@@ -234,10 +236,10 @@ mod tests {
             json!(format!("A={secret}")),
             json!({"A": {"B": secret}}),
         ] {
-            let masked = masked(json!({"env": env}).as_object().unwrap()).to_string();
+            let masked = masked(json!({"env": env}).as_object().unwrap().clone()).to_string();
             assert!(!masked.contains(secret) && masked.contains("<redacted"), "{masked}");
         }
-        let named = masked(json!({"env": {"A": "secret://db"}}).as_object().unwrap());
+        let named = masked(json!({"env": {"A": "secret://db"}}).as_object().unwrap().clone());
         assert_eq!(named["env"]["A"], "secret://db");
     }
 }

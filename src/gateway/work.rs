@@ -187,7 +187,8 @@ impl Job<Work> {
             self.work.tool,
             id = self.id
         );
-        Answer { text: text::render(&fields, &summary), structured: structured.then_some(fields) }
+        let text = text::render(&fields, &summary);
+        Answer::new(structured.then_some(fields), text)
     }
 }
 

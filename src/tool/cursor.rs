@@ -1,6 +1,9 @@
 //! Cursors: where an answer was cut, signed by this process and bound to the call that it was cut in.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
@@ -41,7 +44,29 @@ impl Cursor {
 #[derive(Clone)]
 pub struct Cursors {
     process: Arc<Process>,
-    call: [u8; 4],
+    call: Arc<Asked>,
+}
+
+/// What a call asks and whom. Most calls neither give nor take a cursor, so its digest is made when one is.
+#[derive(Default)]
+struct Asked {
+    tool: String,
+    hosts: Vec<String>,
+    arguments: Json,
+    digest: OnceLock<[u8; 4]>,
+}
+
+impl Asked {
+    fn digest(&self) -> [u8; 4] {
+        *self.digest.get_or_init(|| {
+            let asked: BTreeMap<_, _> =
+                self.arguments.iter().filter(|(name, _)| !FREE.contains(&name.as_str())).collect();
+            // As JSON, so that no two calls can be written the same.
+            let call = serde_json::json!([self.tool, self.hosts, asked]).to_string();
+            let [one, two, three, four, ..]: [u8; 32] = Sha256::digest(call.as_bytes()).into();
+            [one, two, three, four]
+        })
+    }
 }
 
 /// What all cursors of a process have in common.
@@ -57,17 +82,15 @@ impl Cursors {
     /// # Errors
     /// `internal` when there are no random numbers.
     pub fn new() -> Result<Self> {
-        Ok(Self { process: Arc::new(Process { key: random()?, mark: random()? }), call: [0; 4] })
+        Ok(Self { process: Arc::new(Process { key: random()?, mark: random()? }), call: Arc::default() })
     }
 
     /// For one call: its tool, the hosts it asks and what it asks them.
     #[must_use]
     pub fn bound<'a>(&self, tool: &str, hosts: impl Iterator<Item = &'a str>, arguments: &Json) -> Self {
-        let asked: BTreeMap<_, _> = arguments.iter().filter(|(name, _)| !FREE.contains(&name.as_str())).collect();
-        // As JSON, so that no two calls can be written the same.
-        let call = serde_json::json!([tool, hosts.collect::<Vec<_>>(), asked]).to_string();
-        let [one, two, three, four, ..]: [u8; 32] = Sha256::digest(call.as_bytes()).into();
-        Self { process: self.process.clone(), call: [one, two, three, four] }
+        let (tool, hosts) = (tool.to_owned(), hosts.map(str::to_owned).collect());
+        let call = Asked { tool, hosts, arguments: arguments.clone(), digest: OnceLock::new() };
+        Self { process: self.process.clone(), call: Arc::new(call) }
     }
 
     /// A cursor for a position.
@@ -85,7 +108,7 @@ impl Cursors {
     }
 
     fn sealed(&self, position: &str, salt: u8) -> Cursor {
-        let head = [&[salt], &self.process.mark[..], &self.call].concat();
+        let head = [&[salt], &self.process.mark[..], &self.call.digest()].concat();
         let signature: [u8; 32] = self.signature(&head, position.as_bytes()).finalize().into_bytes().into();
         let bytes = head.iter().chain(signature.iter().take(SIGNATURE)).chain(position.as_bytes());
         Cursor(URL_SAFE_NO_PAD.encode(bytes.copied().collect::<Vec<u8>>()))
@@ -110,7 +133,7 @@ impl Cursors {
         }
         let (head, call) = (bytes.first_chunk::<7>().ok_or_else(foreign)?, bytes.get(3..7));
         self.signature(head, position).verify_truncated_left(signature).map_err(|_| foreign())?;
-        if call != Some(&self.call) {
+        if call != Some(&self.call.digest()) {
             return Err(Error::invalid("argument \"cursor\" belongs to other arguments")
                 .hint("repeat the tool, host and arguments of the answer that gave it, or call again without it"));
         }

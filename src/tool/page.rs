@@ -204,7 +204,10 @@ fn numbered<T>(rows: Vec<(String, T)>) -> impl Iterator<Item = (Position, T)> {
 }
 
 /// How many of the first rows fit into so many bytes, as data and as a table; one always does.
-fn fitting<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>, room: usize) -> usize {
+fn fitting<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T> + Clone, room: usize) -> usize {
+    if let Some(all) = all_fit(rows.clone(), room) {
+        return all;
+    }
     let (mut used, mut values) = (0, Vec::new());
     for row in rows {
         let mut value = serde_json::to_value(row).unwrap_or_default();
@@ -221,6 +224,56 @@ fn fitting<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>, room: usize
         values.truncate(values.len() - values.len().div_ceil(8));
     }
     values.len()
+}
+
+/// How many rows there are, where it is plain that all of them fit: nothing in them is masked, and neither the data
+/// nor the table can be longer than there is room. Most lists are so short.
+fn all_fit<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>, room: usize) -> Option<usize> {
+    let (mut count, mut data, mut cells, mut columns) = (0, 0, 0, Vec::<String>::new());
+    for row in rows {
+        let row = serde_json::to_string(row).ok()?;
+        data += row.len() + 1;
+        // In a table the items of a list are a blank further apart.
+        cells += row.len() + row.matches(',').count();
+        for name in names(&row) {
+            if !columns.iter().any(|column| column == name) {
+                columns.push(name.to_owned());
+            }
+        }
+        if data > room || redact::shown(&row) != row {
+            return None;
+        }
+        count += 1;
+    }
+    let between = " | ".len();
+    let head: usize = columns.iter().map(|column| column.len() + between).sum();
+    (head + cells + count * (columns.len() * between + 1) <= room).then_some(count)
+}
+
+/// The names of the fields of a compact JSON object, as they are written.
+fn names(object: &str) -> impl Iterator<Item = &str> {
+    let (mut depth, mut begin, mut is_escaped) = (0_usize, None, false);
+    let mut bytes = object.bytes().enumerate().peekable();
+    std::iter::from_fn(move || {
+        while let Some((at, byte)) = bytes.next() {
+            match (begin, byte) {
+                (Some(_), _) if is_escaped => is_escaped = false,
+                (Some(_), b'\\') => is_escaped = true,
+                (Some(start), b'"') => {
+                    begin = None;
+                    if depth == 1 && bytes.peek().is_some_and(|(_, next)| *next == b':') {
+                        return object.get(start..at);
+                    }
+                }
+                (Some(_), _) => {}
+                (None, b'"') => begin = Some(at + 1),
+                (None, b'{' | b'[') => depth += 1,
+                (None, b'}' | b']') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        None
+    })
 }
 
 #[cfg(test)]
@@ -275,6 +328,28 @@ mod tests {
                 }
             }
             prop_assert_eq!(seen, copies);
+        }
+    }
+
+    #[test]
+    fn the_names_of_a_row_are_those_of_its_own_fields() {
+        let row = serde_json::json!({"a\"b": "c\":", "d": {"e": 1}, "f": ["g", {"h": "i"}], "j": "\\"}).to_string();
+        assert_eq!(names(&row).collect::<Vec<_>>(), ["a\\\"b", "d", "f", "j"]);
+        assert_eq!(names("[{\"a\":1}]").count() + names("7").count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_to_fit_does(
+            rows in prop::collection::vec(prop::collection::btree_map("[a-f]{1,3}", "[a-z,\\\\\" ]{0,12}|[0-9]{1,3}", 0..6), 1..20),
+            room in 0_usize..2_000,
+        ) {
+            if let Some(all) = all_fit(rows.iter(), room) {
+                prop_assert_eq!(all, rows.len());
+                let values: Vec<Value> = rows.iter().map(|row| serde_json::json!(row)).collect();
+                prop_assert!(values.iter().map(|value| value.to_string().len() + 1).sum::<usize>() <= room);
+                prop_assert!(text::rows(&values).len() <= room + 4, "{} in {room}", text::rows(&values));
+            }
         }
     }
 

@@ -165,12 +165,12 @@ impl Output for Report {
 
     fn answer(self, host: Option<&str>) -> Result<Answer> {
         let Self { shown, answer } = self;
-        let mut whole = shown.answer(host)?;
-        if let Some(answer) = answer {
-            // The tool's own text says more than its data do.
-            whole.text = format!("{}\n{}", answer.text.trim_end(), whole.text.lines().last().unwrap_or_default());
-        }
-        Ok(whole)
+        let whole = shown.answer(host)?;
+        let Some(answer) = answer else { return Ok(whole) };
+        // The tool's own text says more than its data do.
+        let last = whole.text.lines().last().unwrap_or_default();
+        let text = format!("{}\n{last}", answer.text.trim_end());
+        Ok(Answer::new(whole.structured, text))
     }
 }
 

@@ -107,7 +107,7 @@ impl Output for Started {
                 format!("{}container {}", host.map(|host| format!("host {host}, ")).unwrap_or_default(), self.name);
             text::render(&write(&self)?, &text::fence(&source, &output, &self.said)?)
         };
-        Ok(Answer { structured: Some(structured), text })
+        Ok(Answer::new(Some(structured), text))
     }
 }
 
