@@ -3,33 +3,53 @@
 //! The credentials of a registry go to that registry, to the token service that it names, and to a daemon for a
 //! request about that registry; to nobody else.
 
+mod address;
+mod challenge;
 mod credentials;
+mod digests;
 mod helper;
+mod http;
+mod hub;
+mod image;
 mod name;
+mod proxy;
+mod session;
 
 use std::collections::BTreeSet;
 
 pub use credentials::{Credentials, Source};
+pub use hub::RateLimit;
+pub use image::{Descriptor, Image, Manifest, Platform, Tags};
 
 use crate::{
-    config::{Config, Environment, RegistryConfig},
+    config::{Config, Environment},
     error::Result,
     secret::Secret,
 };
 use credentials::Store;
+use digests::Digests;
+use http::{Ask, Client};
+use session::{Session, Tokens};
 
 /// The registries that can be spoken to, and the credentials for them.
 #[derive(Debug, Default)]
 pub struct Registries {
-    named: Vec<RegistryConfig>,
+    client: Client,
     store: Store,
+    tokens: Tokens,
+    digests: Digests,
 }
 
 impl Registries {
     /// Those of a configuration; nothing is read or contacted.
     #[must_use]
     pub fn new(config: &Config, environment: &Environment) -> Self {
-        Self { named: config.registries.clone(), store: Store::new(environment) }
+        Self {
+            client: Client::new(config.registries.clone(), environment),
+            store: Store::new(environment),
+            tokens: Tokens::default(),
+            digests: Digests::default(),
+        }
     }
 
     /// The operator's credentials for a registry, by its name in front of images; `docker.io` is Docker Hub.
@@ -80,4 +100,37 @@ impl Registries {
     pub async fn known(&self) -> Result<BTreeSet<String>> {
         self.store.registries().await
     }
+
+    /// Asks a registry whether it lets the gateway in.
+    ///
+    /// # Errors
+    /// `denied` where it refuses the credentials, or wants some where there are none; those of a request.
+    pub async fn admission(&self, registry: &str) -> Result<Admission> {
+        let mut session = Session::new(self, registry, None)?;
+        let ask = Ask::get(session.base().clone(), "application/json", LARGEST_GREETING);
+        session.ask(ask).await?;
+        Ok(if session.is_known() { Admission::Known } else { Admission::Anybody })
+    }
+
+    /// The digest that a tag stands for in its registry, as of a few minutes ago at most.
+    ///
+    /// Whoever asks for the same image meanwhile waits for the same answer.
+    ///
+    /// # Errors
+    /// Those of a request to a registry; they are remembered for half a minute.
+    pub async fn digest(&self, image: &Image) -> Result<String> {
+        self.digests.of(image, || self.head(image)).await
+    }
+}
+
+/// The largest greeting of a registry that is taken in, in bytes.
+const LARGEST_GREETING: usize = 64 << 10;
+
+/// Why a registry lets the gateway in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It has seen the operator's credentials.
+    Known,
+    /// It asks nobody.
+    Anybody,
 }

@@ -16,9 +16,14 @@ pub(crate) fn config(hosts: &[String]) -> Config {
     Config::load(&environment(), &flags).unwrap_or_else(|error| panic!("{error}: {hosts:?}"))
 }
 
-/// Nobody's machine.
+/// Nobody's machine; what would leave it for a registry ends at a proxy that is not there.
 fn environment() -> Environment {
-    Environment { working_directory: "/".into(), home: Some("/nonexistent".into()), ..Environment::default() }
+    Environment {
+        variables: [("HTTPS_PROXY".to_owned(), "http://127.0.0.1:1".to_owned())].into(),
+        working_directory: "/".into(),
+        home: Some("/nonexistent".into()),
+        ..Environment::default()
+    }
 }
 
 /// Three hosts as the budgets of the tool list assume them; nothing answers there.

@@ -3,28 +3,16 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE};
-use quaymaster::{
-    config::Environment,
-    gateway::{Gateway, audit::Wanted},
-};
+use quaymaster::gateway::{Gateway, audit::Wanted};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use super::home;
 use crate::{
     rig::{call, gateway_of},
     simulated::{Daemon, Heard, engine, json_answer},
 };
 
 const PASSWORD: &str = "correct horse battery";
-
-/// A home with a configuration of the docker CLI.
-fn home(config: &Value) -> (TempDir, Environment) {
-    let directory = tempfile::tempdir().unwrap();
-    fs::create_dir(directory.path().join(".docker")).unwrap();
-    fs::write(directory.path().join(".docker/config.json"), config.to_string()).unwrap();
-    let environment = Environment { home: Some(directory.path().to_owned()), ..Environment::default() };
-    (directory, environment)
-}
 
 fn login() -> Value {
     json!({"auths": {"reg.example": {"username": "ann", "password": PASSWORD},
