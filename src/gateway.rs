@@ -390,6 +390,15 @@ impl Gateway {
                 });
                 Ok(tool.call(members.collect(), limit, call).await?)
             }
+            Run::Hostless(parse) => {
+                let tool = parse(arguments, &entry.card.input)?;
+                let call = call.bound(entry.card.name, std::iter::empty(), &tool.arguments());
+                record.arguments(&tool.arguments());
+                self.admit_anywhere(entry, record)?;
+                record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
+                let limit = tool.deadline().unwrap_or(READ);
+                Ok(within(limit, tool.call(&call)).await?)
+            }
             Run::Own(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
                 record.arguments(tool.arguments());
@@ -402,6 +411,18 @@ impl Gateway {
                 Ok(within(limit, tool.call(self, hosts, caller, &call)).await?)
             }
         }
+    }
+
+    /// Refuses a tool without `host` that no host lets be.
+    fn admit_anywhere(&self, entry: &Entry, record: &Record) -> Result<()> {
+        let mut refused = None;
+        for host in self.fleet.all() {
+            match admit(entry, &host, Effect::Read, Permissions::READ, Some(record)) {
+                Ok(()) => return Ok(()),
+                Err(error) => refused = Some(error),
+            }
+        }
+        refused.map_or(Ok(()), Err)
     }
 
     /// What the policy says of a plan, by what it does, what it acts on and what it sends.

@@ -2,6 +2,7 @@
 
 mod call;
 pub mod cursor;
+mod hostless;
 pub mod length;
 pub mod page;
 mod plan;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use call::{Call, Means, Progress};
+pub use hostless::{HostlessCall, HostlessTool, hostless};
 pub use plan::{Access, Body, BodyKind, Plan};
 
 pub use crate::docker::{
@@ -364,6 +366,8 @@ pub enum Parse {
     One(fn(Json, &Json) -> Result<Box<dyn OneCall>>),
     /// Of many.
     Fleet(fn(Json, &Json) -> Result<Box<dyn FleetCall>>),
+    /// Of none.
+    Hostless(fn(Json, &Json) -> Result<Box<dyn HostlessCall>>),
 }
 
 /// A named group of tools.

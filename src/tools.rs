@@ -1,5 +1,6 @@
 //! The tools, one file for each domain; each file opens with its slice.
 
+pub(crate) mod authorization;
 pub mod containers;
 mod detail;
 pub mod hosts;
@@ -9,6 +10,7 @@ pub mod networks;
 mod outcome;
 mod prune;
 mod pull;
+pub mod registry;
 pub mod system;
 pub(crate) mod time;
 pub(crate) mod view;
@@ -17,5 +19,12 @@ pub mod volumes;
 use crate::tool::Toolset;
 
 /// Every domain, in the order of the documentation.
-pub const TOOLSETS: &[&Toolset] =
-    &[&hosts::HOSTS, &containers::CONTAINERS, &images::IMAGES, &networks::NETWORKS, &volumes::VOLUMES, &system::SYSTEM];
+pub const TOOLSETS: &[&Toolset] = &[
+    &hosts::HOSTS,
+    &containers::CONTAINERS,
+    &images::IMAGES,
+    &networks::NETWORKS,
+    &volumes::VOLUMES,
+    &system::SYSTEM,
+    &registry::REGISTRY,
+];

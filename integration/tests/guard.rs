@@ -117,7 +117,7 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         }
         "disk_usage" => vec![json!({}), json!({"verbose": true})],
         "events" => vec![json!({"since": "10m", "limit": 20}), json!({"follow_for": 1})],
-        "login" | "logout" => vec![json!({"registry": lab("LAB_REGISTRY")})],
+        "check_image_updates" => vec![json!({}), json!({"image": image})],
         _ => return None,
     })
 }

@@ -10,6 +10,8 @@
 )]
 
 mod approvals;
+#[path = "../../tests/it/registry/authority.rs"]
+mod authority;
 mod bare;
 mod engine;
 #[path = "../../tests/it/hostile.rs"]
@@ -33,6 +35,7 @@ mod networks;
 mod own_container;
 mod probe;
 mod proxy_config;
+mod registries;
 mod sight;
 mod ssh;
 mod ssh_load;

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, HostConfig},
     docker::{Host, names::quote},
     error::{Error, Result, nearest},
-    tool::{Answer, Call, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending},
+    tool::{Answer, Call, Card, Def, Effect, FleetCall, HostArgument, HostlessCall, Json, OneCall, Parse, Pending},
     tools::TOOLSETS,
 };
 
@@ -32,13 +32,15 @@ pub struct Entry {
     pub run: Run,
 }
 
-/// How a tool runs: on one host, on many, or on the gateway itself.
+/// How a tool runs: on one host, on many, on none, or on the gateway itself.
 #[derive(Clone, Copy)]
 pub enum Run {
     /// On one host.
     One(fn(Json, &Json) -> Result<Box<dyn OneCall>>),
     /// On many.
     Fleet(fn(Json, &Json) -> Result<Box<dyn FleetCall>>),
+    /// On none.
+    Hostless(fn(Json, &Json) -> Result<Box<dyn HostlessCall>>),
     /// On the gateway.
     Own(fn(Json, &Json) -> Result<Box<dyn OwnCall>>),
 }
@@ -201,6 +203,7 @@ pub fn everything() -> Vec<Entry> {
             let run = match parse {
                 Parse::One(parse) => Run::One(parse),
                 Parse::Fleet(parse) => Run::Fleet(parse),
+                Parse::Hostless(parse) => Run::Hostless(parse),
             };
             Entry { card: Arc::new(card), toolset: toolset.name, run }
         })

@@ -60,6 +60,7 @@ impl Gateway {
         let parse = match entry.run {
             Run::One(parse) => parse,
             Run::Fleet(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
+            Run::Hostless(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
             Run::Own(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
         };
         let parsed = parse(arguments, &entry.card.input)?;

@@ -2,6 +2,7 @@
 
 mod find;
 mod survey;
+mod updates;
 
 use crate::{
     redact,
@@ -13,7 +14,7 @@ use crate::{
 pub const HOSTS: Toolset = Toolset {
     name: "hosts",
     about: "The fleet: which hosts there are, how they are, and where something runs.",
-    tools: &[fleet::<survey::SurveyHosts>, fleet::<find::Find>],
+    tools: &[fleet::<survey::SurveyHosts>, fleet::<find::Find>, fleet::<updates::CheckImageUpdates>],
 };
 
 /// Somebody's text as one short line of an answer.

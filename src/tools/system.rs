@@ -3,6 +3,7 @@
 mod disk_usage;
 mod events;
 mod info;
+mod login;
 
 use std::time::Instant;
 
@@ -15,7 +16,9 @@ use crate::{
     docker::{Docker, Target},
     error::Result,
     redact,
-    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, Toolset, fleet, page::LONGEST_ANSWER, text::count},
+    tool::{
+        Call, FleetTool, HostAnswer, HostStatus, Summary, Toolset, fleet, hostless, page::LONGEST_ANSWER, text::count,
+    },
 };
 
 /// The toolset, which is also this folder's table of contents.
@@ -28,6 +31,8 @@ pub const SYSTEM: Toolset = Toolset {
         fleet::<info::Info>,
         fleet::<disk_usage::DiskUsage>,
         fleet::<events::Events>,
+        hostless::<login::Login>,
+        hostless::<login::Logout>,
     ],
 };
 

@@ -21,6 +21,7 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "list_jobs: r",
             "* get_job: r",
             "cancel_job: d [r]",
+            "check_image_updates: r",
             "explain_policy: r",
             "read_audit_log: r",
         ],
@@ -100,10 +101,21 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "logout: r",
         ],
     ),
+    (
+        "registry",
+        &[
+            "registry_list_tags: r",
+            "registry_inspect_manifest: r",
+            "registry_get_config: r",
+            "hub_list_tags: r",
+            "hub_repo_info: r",
+            "hub_rate_limit: r",
+        ],
+    ),
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
-const LATER: &[&str] = &["prune_images", "prune_system", "prune_build_cache", "login", "logout"];
+const LATER: &[&str] = &["prune_images", "prune_system", "prune_build_cache"];
 
 /// What some calls need beside what is written above, by their arguments.
 const SOMETIMES: &[(&str, Permission)] = &[

@@ -16,9 +16,14 @@ pub(crate) fn config(hosts: &[String]) -> Config {
     Config::load(&environment(), &flags).unwrap_or_else(|error| panic!("{error}: {hosts:?}"))
 }
 
-/// Nobody's machine.
+/// Nobody's machine; what would leave it for a registry ends at a proxy that is not there.
 fn environment() -> Environment {
-    Environment { working_directory: "/".into(), home: Some("/nonexistent".into()), ..Environment::default() }
+    Environment {
+        variables: [("HTTPS_PROXY".to_owned(), "http://127.0.0.1:1".to_owned())].into(),
+        working_directory: "/".into(),
+        home: Some("/nonexistent".into()),
+        ..Environment::default()
+    }
 }
 
 /// Three hosts as the budgets of the tool list assume them; nothing answers there.
@@ -46,6 +51,15 @@ pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> A
     config.state = Some(state());
     set(&mut config);
     Gateway::new(config, environment()).expect("the gateway")
+}
+
+/// A gateway that asks nobody, of somebody with a home and variables.
+pub(crate) fn gateway_of(environment: Environment, hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
+    let mut config = config(hosts);
+    config.state = Some(state());
+    config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never);
+    set(&mut config);
+    Gateway::new(config, environment).expect("the gateway")
 }
 
 /// A gateway that asks nobody and runs in a container itself.
