@@ -46,6 +46,7 @@ use answer::{Reply, collect, daemon_error, document, drop_field, foreign, is_pag
 pub use breaker::Tripped;
 use bulkhead::Place;
 use guard::Wire;
+use objects::Object;
 pub use host::{ApiVersion, Engine, Health, Host, Memory};
 pub use hosts::{Fleet, twins};
 use pool::{Body, Length, empty};
@@ -513,6 +514,11 @@ impl Docker {
     /// Notes that this call made the container, so that `create` is enough to start it.
     pub fn made(&self, container: &str) {
         self.call.created.lock().unwrap_or_else(PoisonError::into_inner).insert(container.to_owned());
+    }
+
+    /// Notes that this call removes the container in the end, so that `create` is enough to stop and to start it.
+    pub fn replaces(&self, container: &Object) {
+        self.made(&container.id);
     }
 
     /// Sends what bollard wrote, reads the answer within a limit, and lets bollard read that.
