@@ -1,4 +1,7 @@
 //! A container made anew in the place of an old one, which comes back where that fails.
+//!
+//! Volumes, those without a name too, networks and everything that the engine filled in go over. Variables and labels
+//! are changed by name, mounts by their destination; any other list is replaced.
 
 mod kept;
 mod swap;
@@ -26,16 +29,12 @@ use swap::{Made, Order, Swap};
 /// What a pull may take beside.
 const PULL: Duration = Duration::from_secs(600);
 
-/// Makes a container anew with another image or other settings, and removes the old one once the new one runs
-/// and is healthy.
-///
-/// What is not named stays as it is, whatever default is stated; volumes and networks go over. `env` and `labels`
-/// change by name, `mounts` by destination, other lists are replaced. If the new one fails, the old one comes back.
+/// Makes a container anew; what is not named stays. If it fails, the old one comes back.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct RecreateContainer {
     /// Name or id.
     container: String,
-    /// Default: as it is.
+    /// Default: its own.
     #[serde(default)]
     image: Option<String>,
     #[serde(flatten)]
@@ -204,7 +203,8 @@ impl RecreateContainer {
         }
         let mut endpoints = Json::new();
         for network in networks.iter().filter(|network| !network.is_private()) {
-            let was = old.iter().find(|(name, was)| **name == network.0.name || text(was, "/NetworkID") == network.0.id);
+            let was =
+                old.iter().find(|(name, was)| **name == network.0.name || text(was, "/NetworkID") == network.0.id);
             let endpoint = kept::endpoint(text(facts, "/Id"), was.map_or(&Value::Null, |(_, was)| was), macs);
             endpoints.insert(network.mode(), endpoint.into());
         }
@@ -223,7 +223,8 @@ impl RecreateContainer {
         }
         let mut further = Vec::new();
         if plan.permissions.has(Permission::Networks) {
-            let networks = plan.objects.iter().filter(|object| object.kind == ObjectKind::Network).cloned().map(Network);
+            let networks =
+                plan.objects.iter().filter(|object| object.kind == ObjectKind::Network).cloned().map(Network);
             let main = body.get("HostConfig").map(|host| text(host, "/NetworkMode").to_owned()).unwrap_or_default();
             kept::fields(&mut body, "NetworkingConfig", |networking| {
                 kept::fields(networking, "EndpointsConfig", |endpoints| {
@@ -259,8 +260,10 @@ fn refuse(old: &Object) -> Result<()> {
     let name = names::quote(&old.name);
     let labelled = |label: &str| old.fact("/Config/Labels").and_then(|labels| labels.get(label)).is_some();
     if old.is("/HostConfig/AutoRemove") {
-        return Err(Error::conflict(format!("container {name} was made with auto-remove: stopped, it is gone for good"))
-            .hint("make a new one with run_container"));
+        return Err(Error::conflict(format!(
+            "container {name} was made with auto-remove: stopped, it is gone for good"
+        ))
+        .hint("make a new one with run_container"));
     }
     if labelled("com.docker.compose.project") {
         return Err(Error::conflict(format!("container {name} belongs to a compose project"))

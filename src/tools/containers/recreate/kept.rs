@@ -154,7 +154,8 @@ fn is_double(host: &Json) -> bool {
 }
 
 fn change_variables(own: &mut Vec<Value>, given: &Value) {
-    let name = |variable: &Value| variable.as_str().and_then(|text| text.split('=').next()).unwrap_or_default().to_owned();
+    let name =
+        |variable: &Value| variable.as_str().and_then(|text| text.split('=').next()).unwrap_or_default().to_owned();
     for variable in given.as_array().into_iter().flatten() {
         own.retain(|known| name(known) != name(variable));
         own.push(variable.clone());
@@ -208,8 +209,10 @@ pub(super) fn endpoint(id: &str, settings: &Value, macs: bool) -> Json {
     }
     // The engine adds the beginning of the id by itself.
     let short = id.get(..12).unwrap_or(id);
-    let aliases: Vec<Value> =
-        items(settings, "/Aliases").filter(|alias| alias.as_str().is_some_and(|alias| alias != short)).cloned().collect();
+    let aliases: Vec<Value> = items(settings, "/Aliases")
+        .filter(|alias| alias.as_str().is_some_and(|alias| alias != short))
+        .cloned()
+        .collect();
     if !aliases.is_empty() {
         kept.insert("Aliases".into(), aliases.into());
     }
@@ -330,7 +333,10 @@ mod tests {
         assert_eq!(body["Env"], json!(["A=own"]));
         assert_eq!(body["Labels"], json!({"my": "own"}));
         assert_eq!(body["ExposedPorts"], json!({"80/tcp": {}}));
-        assert_eq!((&body["User"], &body["Tty"], &body["Field of the future"]), (&json!("1000"), &json!(true), &json!(7)));
+        assert_eq!(
+            (&body["User"], &body["Tty"], &body["Field of the future"]),
+            (&json!("1000"), &json!(true), &json!(7))
+        );
         assert_eq!(body["HostConfig"]["MaskedPaths"], json!(["/proc/kcore"]));
         // Of an image that is gone nothing is known.
         assert_eq!(carried(&facts(), None, &BTreeSet::new())["Cmd"], json!(["serve"]));

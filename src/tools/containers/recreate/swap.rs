@@ -31,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const TRIES: (usize, Duration) = (3, Duration::from_secs(2));
 /// What all of it may take, the way back included.
 pub(super) const LONGEST: Duration = Duration::from_secs(GRACE + HEALTHY.0 + 30 * 60);
+/// The engine's times are in billionths of a second.
+const SECOND: u64 = 1_000_000_000;
 /// What is done, in so many steps.
 const STEPS: usize = 6;
 
@@ -273,9 +275,9 @@ impl<'a> Swap<'a> {
 
 /// A step that ends in any case: a call that is cut off at its deadline would not come to its way back.
 async fn limited<T>(step: impl Future<Output = Result<T>>, limit: Duration) -> Result<T> {
-    timeout(limit + TRIES.1, step).await.unwrap_or_else(|_| {
-        Err(Error::timeout(format!("the daemon did not do its part within {} s", limit.as_secs())))
-    })
+    timeout(limit + TRIES.1, step)
+        .await
+        .unwrap_or_else(|_| Err(Error::timeout(format!("the daemon did not do its part within {} s", limit.as_secs()))))
 }
 
 /// A step on the way back, tried more than once where the daemon was not there for it.
@@ -305,7 +307,10 @@ fn judge(container: &Object) -> Look {
     let number = |pointer: &str| container.fact(pointer).and_then(Value::as_i64).unwrap_or_default();
     let health = text(&container.facts, "/State/Health/Status");
     if container.is("/State/Restarting") || number("/RestartCount") > 0 {
-        return Look::Failed(format!("ended with exit code {} and is started again and again", number("/State/ExitCode")));
+        return Look::Failed(format!(
+            "ended with exit code {} and is started again and again",
+            number("/State/ExitCode")
+        ));
     }
     if !container.is("/State/Running") {
         return Look::Failed(format!("ended with exit code {}", number("/State/ExitCode")));
@@ -325,7 +330,6 @@ fn time_to_be_healthy(container: &Object) -> Duration {
         None | Some(0) => usual,
         Some(given) => given,
     };
-    const SECOND: u64 = 1_000_000_000;
     let once = of("Interval", 30 * SECOND).saturating_add(of("Timeout", 30 * SECOND));
     let all = of("StartPeriod", 0).saturating_add(once.saturating_mul(of("Retries", 3) + 1));
     Duration::from_secs((all / SECOND).clamp(HEALTHY.1, HEALTHY.0))
@@ -359,10 +363,14 @@ mod tests {
 
     #[test]
     fn a_health_check_has_the_time_that_it_takes() {
-        let seconds = |check: Value| time_to_be_healthy(&container(json!({"Config": {"Healthcheck": check}}))).as_secs();
+        let seconds =
+            |check: Value| time_to_be_healthy(&container(json!({"Config": {"Healthcheck": check}}))).as_secs();
         assert_eq!(seconds(Value::Null), 240);
         assert_eq!(seconds(json!({"Interval": 1_000_000_000, "Timeout": 1_000_000_000, "Retries": 1})), 30);
-        assert_eq!(seconds(json!({"Interval": 60_000_000_000_u64, "Retries": 2, "StartPeriod": 10_000_000_000_u64})), 280);
+        assert_eq!(
+            seconds(json!({"Interval": 60_000_000_000_u64, "Retries": 2, "StartPeriod": 10_000_000_000_u64})),
+            280
+        );
         assert_eq!(seconds(json!({"Interval": u64::MAX})), 600);
     }
 
