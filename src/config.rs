@@ -10,6 +10,7 @@ mod load;
 pub mod permission;
 mod refusal;
 mod resolve;
+pub mod sources;
 pub mod spec;
 
 use std::{fmt, path::PathBuf};
@@ -20,6 +21,7 @@ pub use environment::Environment;
 pub use globs::Globs;
 pub use limits::Limits;
 pub use load::Flags;
+pub use sources::Sources;
 
 /// Everything that was configured, checked as far as it can be without a catalogue of tools.
 #[derive(Debug, Clone)]

@@ -37,6 +37,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    config::sources,
     error::{Error, Result},
     redact::{self, Reveal},
     secret::Secret,
@@ -48,6 +49,7 @@ use bulkhead::Place;
 use guard::Wire;
 pub use host::{ApiVersion, Engine, Health, Host, Memory};
 pub use hosts::{Fleet, twins};
+use objects::Object;
 use pool::{Body, Length, empty};
 pub use sight::events::Events;
 #[cfg(fuzzing)]
@@ -515,6 +517,32 @@ impl Docker {
         self.call.created.lock().unwrap_or_else(PoisonError::into_inner).insert(container.to_owned());
     }
 
+    /// Refuses an address that the daemon must not be made to fetch from; the guard holds to the same.
+    ///
+    /// # Errors
+    /// `invalid` for what is no plain address, `denied` for one that the host's settings do not allow.
+    pub fn may_fetch(&self, argument: &str, address: &str) -> Result<()> {
+        if !sources::is_plain(address) {
+            // What stands in it may be a password.
+            return Err(Error::invalid(format!("argument \"{argument}\" is no plain address")).hint(
+                "http://, https:// or git://, without a user or a password, in lower case, nothing to be put right",
+            ));
+        }
+        if self.config().limits.sources.admit(address) {
+            return Ok(());
+        }
+        Err(Error::denied(format!(
+            "argument \"{argument}\": \"sources\" in the configuration does not let the daemon fetch from {}",
+            names::quote(address)
+        ))
+        .hint("nothing was sent; the person can add it to \"sources\""))
+    }
+
+    /// Notes that this call removes the container in the end, so that `create` is enough to stop and to start it.
+    pub fn replaces(&self, container: &Object) {
+        self.made(&container.id);
+    }
+
     /// Sends what bollard wrote, reads the answer within a limit, and lets bollard read that.
     async fn carry(&self, request: BollardRequest) -> Result<Response<Incoming>> {
         let (mut parts, body) = request.into_parts();
@@ -599,6 +627,7 @@ impl Docker {
     /// A request that the guard lets leave, with its view of it.
     fn guarded(&self, request: Request<Body>) -> Result<Guarded> {
         let wire = guard::classify(request.method(), request.uri()).and_then(|wire| {
+            let wire = wire.fetching(&self.config().limits.sources);
             let body = !request.body().is_end_stream();
             self.ceiling.admits(&wire, request.headers(), body, self.creates(&wire))?;
             Ok(wire)

@@ -77,6 +77,10 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
             with(json!({"name": name("leaves"), "auto_remove": true})),
         ],
         "create_container" => vec![new.clone(), with(json!({"name": name("pulls"), "pull": "always"}))],
+        "recreate_container" => vec![
+            json!({"container": web, "labels": {"a": "b"}}),
+            json!({"container": old, "command": ["true"], "pull": "never"}),
+        ],
         "rename_container" => vec![json!({"container": old, "name": name("renamed")})],
         "update_container" => vec![json!({"container": web, "cpus": 0.5})],
         "remove_container" => {
@@ -101,6 +105,11 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         // No engine of the lab gets out; what counts is what it is asked.
         "search_images" => vec![json!({"term": "busybox"})],
         "pull_image" => vec![json!({"image": format!("{}/{}:1", lab("LAB_REGISTRY"), name("nothing"))})],
+        "push_image" => vec![json!({"image": format!("127.0.0.1:1/{}:1", name("nothing"))}), json!({"image": image})],
+        "build_image" => vec![
+            json!({"dockerfile_content": format!("FROM {image}\nLABEL a=b\n"), "tags": [format!("{}:3", name("built"))]}),
+            json!({"context": "https://127.0.0.1:1/context.tar"}),
+        ],
         "tag_image" => vec![json!({"image": image, "tag": format!("{}:2", name("tagged"))})],
         "remove_image" => vec![json!({"images": [image]}), json!({"images": [image], "force": true, "no_prune": true})],
         "list_networks" => vec![json!({"name": stage.prefix})],

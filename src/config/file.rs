@@ -94,6 +94,8 @@ struct Document {
     own_container: Option<limits::OwnContainer>,
     #[serde(default)]
     registries: Vec<Spanned<registry::Registry>>,
+    #[serde(default)]
+    sources: Vec<Spanned<String>>,
     state: Option<Spanned<String>>,
     approval_passphrase: Option<Spanned<String>>,
     audit: Option<general::Audit>,

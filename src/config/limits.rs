@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
-use super::{Endpoint, Globs, Mode, permission::Permissions};
+use super::{Endpoint, Globs, Mode, Sources, permission::Permissions};
 
 /// The limits of one host, those of the whole configuration included.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct Limits {
     pub own_container: bool,
     /// Variables and labels whose values are shown, by name.
     pub reveal: Vec<String>,
+    /// From where a daemon may fetch a build or an import by itself.
+    pub sources: Sources,
 }
 
 impl Limits {
@@ -46,6 +48,7 @@ impl Limits {
             exec_deny: Globs::default(),
             own_container: false,
             reveal: Vec::new(),
+            sources: Sources::default(),
         }
     }
 }

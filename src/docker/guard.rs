@@ -15,6 +15,7 @@ use super::{
     access::{Ceiling, Effect, Permission},
     reference::is_registry,
 };
+use crate::config::Sources;
 pub use routes::{ROUTES, Route};
 
 /// What a request does and shows, as the table says.
@@ -45,6 +46,8 @@ pub struct Wire {
     pub subject: Option<String>,
     /// The registry, other than Docker Hub, that it sends the daemon to.
     pub registry: Option<String>,
+    /// The address that it makes the daemon fetch; never sent unless the host's settings allow that very one.
+    pub source: Option<String>,
 }
 
 impl Wire {
@@ -52,6 +55,15 @@ impl Wire {
     #[must_use]
     pub const fn writes(&self) -> bool {
         matches!(self.class, Class::Mutate | Class::Destroy)
+    }
+
+    /// The same where its host lets the daemon fetch from that address.
+    #[must_use]
+    pub fn fetching(mut self, sources: &Sources) -> Self {
+        if self.source.as_ref().is_some_and(|source| sources.admit(source)) {
+            self.class = self.route.class;
+        }
+        self
     }
 
     /// Whether it must not be cut off once it was sent: early engines 23.0 and 24.0 kill a container whose stop
@@ -99,11 +111,15 @@ pub fn classify(method: &Method, uri: &Uri) -> Result<Wire, Refusal> {
         .iter()
         .find(|route| route.matches(method, &segments))
         .ok_or(Refusal::because("it is not in the table of known requests"))?;
+    // An address that the daemon fetches from; `fromSrc` is `-` for the request's own body.
+    let source = match route.template {
+        "/images/create" => query.single("fromSrc")?.filter(|source| *source != "-"),
+        "/build" => query.single("remote")?.filter(|remote| !remote.is_empty()),
+        _ => None,
+    };
     let class = match route.template {
         "/containers/{id}/kill" if is_mild_signal(query.single("signal")?) => Class::Mutate,
-        // `fromSrc` is an address that the daemon fetches from, except `-`, the request's own body.
-        "/images/create" if query.single("fromSrc")?.is_some_and(|source| source != "-") => Class::Never,
-        "/build" if query.single("remote")?.is_some_and(|remote| !remote.is_empty()) => Class::Never,
+        _ if source.is_some() => Class::Never,
         "/images/search" if query.single("term")?.is_none_or(|term| registry(term).is_some()) => Class::Never,
         _ => route.class,
     };
@@ -112,7 +128,8 @@ pub fn classify(method: &Method, uri: &Uri) -> Result<Wire, Refusal> {
         ("/distribution/{name}/json", Some(name)) => registry(name).map(str::to_ascii_lowercase),
         _ => None,
     };
-    Ok(Wire { route, class, subject, registry })
+    let source = source.map(str::to_owned);
+    Ok(Wire { route, class, subject, registry, source })
 }
 
 impl Ceiling {
@@ -312,8 +329,35 @@ mod tests {
         ] {
             assert_eq!(sent_to(name).as_deref(), expected, "{name}");
         }
-        assert_eq!(class("POST", "/images/create?fromSrc=http://x"), Ok(Class::Never));
-        assert_eq!(class("POST", "/build?remote=http://x"), Ok(Class::Never));
+    }
+
+    #[test]
+    fn a_daemon_fetches_only_what_its_host_allows() {
+        let sources = Sources::new(&["https://github.com/acme/*".to_owned()]).unwrap();
+        let class = |target: &str| {
+            let wire = classify(&Method::POST, &target.parse().unwrap());
+            wire.map(|wire| (wire.class, wire.fetching(&sources).class))
+        };
+        for (target, expected) in [
+            ("/build?remote=https://github.com/acme/web.git", (Class::Never, Class::Mutate)),
+            ("/build?remote=https%3A%2F%2Fgithub.com%2Facme%2Fweb.git%23main", (Class::Never, Class::Mutate)),
+            ("/images/create?fromSrc=https://github.com/acme/x.tar", (Class::Never, Class::Mutate)),
+            ("/build?remote=https://github.com/other/web.git", (Class::Never, Class::Never)),
+            ("/build?remote=https://github.com/acme/../other", (Class::Never, Class::Never)),
+            ("/build?remote=client-session", (Class::Never, Class::Never)),
+            ("/images/create?fromSrc=http://x", (Class::Never, Class::Never)),
+            ("/images/create?fromSrc=", (Class::Never, Class::Never)),
+            ("/images/create?fromSrc=-", (Class::Mutate, Class::Mutate)),
+            ("/build?remote=", (Class::Mutate, Class::Mutate)),
+            ("/build", (Class::Mutate, Class::Mutate)),
+        ] {
+            assert_eq!(class(target), Ok(expected), "{target}");
+        }
+        let twice = "/build?remote=https://github.com/acme/x&remote=http://evil.test/x";
+        assert!(class(twice).is_err(), "one of two could be the one that counts");
+        // No other address becomes allowed by one that is.
+        let search = classify(&Method::GET, &"/images/search?term=10.0.0.1:5000/x".parse().unwrap()).unwrap();
+        assert_eq!(search.fetching(&sources).class, Class::Never);
     }
 
     #[test]

@@ -1,13 +1,29 @@
-//! Looks of the judge of bodies, before anything is masked: for a decision, never for an answer.
+//! Looks before anything is masked: for a decision and for what is made anew, never for an answer.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Docker, Filters, Target};
-use crate::error::Result;
+use super::{
+    Docker, Filters, Target,
+    objects::{Object, ObjectKind},
+};
+use crate::error::{Error, Result};
 
 impl Docker {
+    /// A container or an image with its values as the engine has them: for the body of what is made after it.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn as_it_is(&self, object: &Object) -> Result<Value> {
+        let kind = match object.kind {
+            ObjectKind::Container => "containers",
+            ObjectKind::Image => "images",
+            other => return Err(Error::internal(format!("nothing is made after a {}", other.as_str()))),
+        };
+        self.original(Target::new(format!("/{kind}/{}/json", object.id))).await
+    }
+
     /// The volumes of these names that exist, with their options as the engine has them.
     ///
     /// # Errors

@@ -119,6 +119,7 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
         hits.extend(match kind {
             BodyKind::Container => of_container(plan, document, seen),
             BodyKind::Service => of_service(plan, document, seen),
+            BodyKind::Build => of_build(plan, document, seen),
             BodyKind::Update => of_update(document, seen),
             BodyKind::Exec => of_exec(plan, document),
             BodyKind::Volume => mounts::of_volume(document).into_iter().collect(),
@@ -126,7 +127,8 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
             BodyKind::Connection => of_connection(plan),
             BodyKind::Network => Vec::new(),
         });
-        if matches!(kind, BodyKind::Container | BodyKind::Service | BodyKind::Volume | BodyKind::Network) {
+        let has_labels = [BodyKind::Container, BodyKind::Service, BodyKind::Volume, BodyKind::Network, BodyKind::Build];
+        if has_labels.contains(kind) {
             hits.extend(words::labels(map(document, "Labels"), &plan.marks, "Labels"));
         }
     }
@@ -152,6 +154,18 @@ fn of_container(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
     hits.extend(words::image(text(document, "Image"), &plan.objects));
     hits.extend(words::variables(texts(document, "Env"), &plan.objects, "Env"));
     hits.extend(words::labels(mounts::labels(host), &plan.marks, "HostConfig.Mounts"));
+    hits
+}
+
+/// The containers of a build's steps have the network and the names that are asked for, and nothing else of the machine.
+fn of_build(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
+    let host = part(document, &["HostConfig"]);
+    let mut hits = container::rights(host, seen, "");
+    hits.extend(taken(host, seen));
+    hits.extend(host_networks(plan, [text(host, "NetworkMode")].into_iter(), "NetworkMode"));
+    hits.extend(container::manners(host, ""));
+    hits.extend(texts(document, "Images").filter_map(|image| words::image(image, &[])));
+    hits.extend(words::variables(texts(document, "Env"), &[], "build arguments"));
     hits
 }
 

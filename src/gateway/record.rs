@@ -29,6 +29,8 @@ pub(super) struct Record {
     state: Mutex<State>,
 }
 
+/// The arguments whose values are those of variables.
+const VARIABLES: [&str; 2] = ["env", "build_args"];
 /// Nothing but reads was sent.
 const BEFORE: u8 = 0;
 /// What changes an engine may have been sent.
@@ -186,13 +188,16 @@ impl Record {
 
 /// Arguments as they may be written down.
 fn masked(mut arguments: Json) -> Value {
-    let variables = arguments.get_mut("env").map(Value::take);
+    let variables: Vec<_> =
+        VARIABLES.iter().filter_map(|name| Some((*name, arguments.get_mut(*name).map(Value::take)?))).collect();
     let mut document = Value::Object(arguments);
     redact::document(&mut document, &redact::Reveal::default());
     redact::texts(&mut document);
-    if let (Some(mut variables), Some(place)) = (variables, document.get_mut("env")) {
-        mask(&mut variables);
-        *place = variables;
+    for (name, mut variables) in variables {
+        if let Some(place) = document.get_mut(name) {
+            mask(&mut variables);
+            *place = variables;
+        }
     }
     document
 }
@@ -239,6 +244,8 @@ mod tests {
             let masked = masked(json!({"env": env}).as_object().unwrap().clone()).to_string();
             assert!(!masked.contains(secret) && masked.contains("<redacted"), "{masked}");
         }
+        let both = masked(json!({"env": {"A": secret}, "build_args": {"B": secret}}).as_object().unwrap().clone());
+        assert!(!both.to_string().contains(secret), "{both}");
         let named = masked(json!({"env": {"A": "secret://db"}}).as_object().unwrap().clone());
         assert_eq!(named["env"]["A"], "secret://db");
     }

@@ -106,6 +106,9 @@ pub enum BodyKind {
     Commit,
     /// A service of a swarm (`ServiceSpec`).
     Service,
+    /// What a build asks for, written as the same of a container: network and hosts in `HostConfig`, arguments in
+    /// `Env`, `Labels`, and the `Images` that it takes.
+    Build,
 }
 
 impl Plan {

@@ -98,8 +98,8 @@ fn check(name: &str, value: &Value, property: &Value) -> Result<()> {
     if !fits {
         let given = match (name, value) {
             // Its values are nobody's business, also where they came in the wrong shape.
-            ("env", Value::Array(_)) => "a list".to_owned(),
-            ("env", _) => "a value of another type".to_owned(),
+            ("env" | "build_args", Value::Array(_)) => "a list".to_owned(),
+            ("env" | "build_args", _) => "a value of another type".to_owned(),
             _ => quote(&redact::shown(&value.to_string())),
         };
         return Err(Error::invalid(format!("argument \"{name}\" must be {}, not {given}", article(expected)))

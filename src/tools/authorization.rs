@@ -4,11 +4,16 @@ use crate::{
     config::Endpoint,
     docker::{Docker, Target, names::quote},
     error::{Error, Kind, Result},
+    secret::Secret,
     tool::Call,
 };
 
 /// The engine's header for the credentials of the one registry that a request is about.
 const HEADER: &str = "x-registry-auth";
+/// The engine's header for those of the registries that a build takes images from.
+const HEADER_OF_MANY: &str = "x-registry-config";
+/// `{}`, as the engine reads it: nobody's credentials.
+const NOBODY: &str = "e30=";
 
 /// What became of the credentials for a registry: sent along, or why not.
 pub(crate) struct Authorization {
@@ -34,6 +39,38 @@ impl Authorization {
             return Ok((target, Self { unsent: Some(error), sent: false }));
         }
         Ok((target.sealed(HEADER, &secret)?, Self { unsent: None, sent: true }))
+    }
+
+    /// The same beside a push, to which the engine takes no request without the header.
+    pub(crate) async fn beside_push(
+        target: Target,
+        registry: &str,
+        docker: &Docker,
+        call: &Call,
+    ) -> Result<(Target, Self)> {
+        let (target, own) = Self::beside(target, registry, docker, call).await?;
+        let target = if own.sent { target } else { target.sealed(HEADER, &Secret::new(NOBODY))? };
+        Ok((target, own))
+    }
+
+    /// A build, with the credentials for the registries that its images come from, and for no others.
+    pub(crate) async fn beside_build(
+        target: Target,
+        registries: impl IntoIterator<Item = &str>,
+        docker: &Docker,
+        call: &Call,
+    ) -> Result<Target> {
+        if is_in_clear(&docker.config().endpoint) {
+            return Ok(target);
+        }
+        match call.registries().authorizations(registries).await {
+            Ok(Some(secret)) => target.sealed(HEADER_OF_MANY, &secret),
+            Ok(None) => Ok(target),
+            Err(error) => {
+                tracing::warn!(detail = error.detail_text(), "{error}");
+                Ok(target)
+            }
+        }
     }
 
     /// A failure with what has to be known of the credentials: who is not let in may have come without them.

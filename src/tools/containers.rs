@@ -10,6 +10,7 @@ mod list;
 mod logs;
 mod output;
 mod pull;
+mod recreate;
 mod redaction;
 mod remove;
 mod run;
@@ -40,6 +41,7 @@ pub const CONTAINERS: Toolset = Toolset {
         def::<lifecycle::KillContainer>,
         def::<run::RunContainer>,
         def::<run::CreateContainer>,
+        def::<recreate::RecreateContainer>,
         def::<update::RenameContainer>,
         def::<update::UpdateContainer>,
         def::<remove::RemoveContainer>,

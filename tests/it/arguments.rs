@@ -41,6 +41,7 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
     // One of several ways to say it, none of them required by the schema.
     let one_of_several = match entry.card.name {
         "exec_in_container" => ("command", json!(["true"])),
+        "build_image" => ("dockerfile_content", json!("FROM lab/base:1\nRUN true\n")),
         "update_container" => ("memory", json!("64m")),
         "connect_network" => ("network", json!(world.spare)),
         "remove_network" => ("networks", json!([world.spare])),

@@ -44,6 +44,7 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "kill_container: d [m] lifecycle",
             "* run_container: m create",
             "create_container: m create",
+            "recreate_container: d create",
             "rename_container: m create",
             "update_container: m create",
             "* remove_container: d create",
@@ -60,6 +61,8 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "image_history: r",
             "search_images: r",
             "* pull_image: m images",
+            "push_image: d images",
+            "build_image: d [m] images",
             "tag_image: m images",
             "remove_image: d images",
             "prune_images: d [r] images",
@@ -124,6 +127,8 @@ const SOMETIMES: &[(&str, Permission)] = &[
     // Further networks are connected one by one where the engine takes one at creation.
     ("run_container", Permission::Networks),
     ("create_container", Permission::Networks),
+    ("recreate_container", Permission::Images),
+    ("recreate_container", Permission::Networks),
     ("remove_container", Permission::Volumes),
     // An engine removes the anonymous volumes of a container that it removes by itself.
     ("stop_container", Permission::Volumes),

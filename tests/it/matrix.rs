@@ -102,7 +102,9 @@ impl Cell {
             Class::Files => Permission::Files,
             Class::Credentials => Permission::Credentials,
             // A container that the call itself makes may be started and removed with the permission to make it.
-            _ if wire.route.permission == Permission::Lifecycle && self.entry.card.name == "run_container" => {
+            _ if wire.route.permission == Permission::Lifecycle
+                && ["run_container", "recreate_container"].contains(&self.entry.card.name) =>
+            {
                 Permission::Create
             }
             _ => wire.route.permission,

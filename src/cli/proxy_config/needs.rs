@@ -34,7 +34,7 @@ impl Needs {
     }
 
     fn admits(&self, route: &'static Route, creates: bool) -> bool {
-        let wire = Wire { route, class: route.class, subject: None, registry: None };
+        let wire = Wire { route, class: route.class, subject: None, registry: None, source: None };
         self.ceiling.admits(&wire, &HeaderMap::new(), false, creates).is_ok()
     }
 

@@ -89,6 +89,8 @@ pub(super) struct Table {
     pub(super) exec: Option<Exec>,
     #[serde(default)]
     pub(super) reveal: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) sources: Vec<Spanned<String>>,
     tls: Option<Spanned<String>>,
     insecure: Option<Spanned<bool>>,
     user: Option<Spanned<String>>,

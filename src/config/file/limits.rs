@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{
-        Endpoint, Globs, Limits, Mode,
+        Endpoint, Globs, Limits, Mode, Sources,
         limits::{Bodies, Confirm, Profile, Rule, Verdict},
         permission::{Permission, Permissions},
         refusal::{no_control_characters, quoted, refusal, suggestion},
@@ -67,6 +67,7 @@ pub(in crate::config) struct SharedLimits {
     images: Globs,
     own_container: bool,
     reveal: Vec<String>,
+    sources: Sources,
 }
 
 impl Default for SharedLimits {
@@ -78,6 +79,7 @@ impl Default for SharedLimits {
             images: Globs::default(),
             own_container: false,
             reveal: Vec::new(),
+            sources: Sources::default(),
         }
     }
 }
@@ -96,6 +98,7 @@ pub(in crate::config) struct HostLimits {
     binds_allow: Vec<String>,
     exec_deny: Globs,
     reveal: Vec<String>,
+    sources: Sources,
 }
 
 impl Default for HostLimits {
@@ -112,6 +115,7 @@ impl Default for HostLimits {
             binds_allow: Vec::new(),
             exec_deny: Globs::default(),
             reveal: Vec::new(),
+            sources: Sources::default(),
         }
     }
 }
@@ -140,6 +144,7 @@ impl HostLimits {
             exec_deny: self.exec_deny,
             own_container: shared.own_container,
             reveal,
+            sources: shared.sources.clone().or(&self.sources),
         }
     }
 
@@ -159,6 +164,7 @@ impl Document {
             images: names(self.images.as_ref(), image, Globs::of_images)?,
             own_container: self.own_container == Some(OwnContainer::Allow),
             reveal: revealed(&self.reveal)?,
+            sources: sources(&self.sources)?,
         })
     }
 }
@@ -189,6 +195,7 @@ impl Table {
             binds_allow: each(binds, directory)?,
             exec_deny: globs(&[], commands, written, Globs::new)?,
             reveal: revealed(&self.reveal)?,
+            sources: sources(&self.sources)?,
         })
     }
 }
@@ -251,6 +258,12 @@ fn revealed(words: &[Spanned<String>]) -> Result<Vec<String>, Misplaced> {
         }
     }
     Ok(names)
+}
+
+/// Globs of addresses; what is said for one host adds to what is said for all.
+fn sources(globs: &[Spanned<String>]) -> Result<Sources, Misplaced> {
+    let texts = each(globs, |text| Sources::new(&[text.to_owned()]).map(drop))?;
+    Sources::new(&texts).map_err(|refused| (0, refused))
 }
 
 /// A glob that passes what its kind of name has to pass.

@@ -244,11 +244,11 @@ const TOP: &[(&str, &str)] = &[
     ("mod = \"ro\"", "line 1: unknown key \"mod\"; did you mean \"mode\"?"),
     (
         "\n\nzebra = 1",
-        "line 3: unknown key \"zebra\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, files, host",
+        "line 3: unknown key \"zebra\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, sources, state, approval_passphrase, audit, secrets, files, host",
     ),
     (
         "\"a\\nb`\" = 1",
-        "line 1: unknown key \"a\\nb`\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, files, host",
+        "line 1: unknown key \"a\\nb`\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, sources, state, approval_passphrase, audit, secrets, files, host",
     ),
     ("mode = \"or\"", "line 1: unknown value \"or\"; did you mean \"ro\"?"),
     ("mode = \"readonly\"", "line 1: unknown value \"readonly\"; it is one of rw, nd, ro"),
@@ -283,7 +283,7 @@ const HOST: &[(&str, &str)] = &[
     ("endpoint = \"auto\"\nnotee = \"x\"", "line 4: unknown key \"notee\"; did you mean \"note\"?"),
     (
         "endpoint = \"auto\"\nzebra = [\"read\"]",
-        "line 4: unknown key \"zebra\"; it is one of name, endpoint, mode, note, tags, permissions, grant, tools, containers, images, confirm, bodies, rules, binds, exec, reveal, tls, insecure, user, port, identity_files, identity_agent, known_hosts, proxy_jump, tunnel, socket",
+        "line 4: unknown key \"zebra\"; it is one of name, endpoint, mode, note, tags, permissions, grant, tools, containers, images, confirm, bodies, rules, binds, exec, reveal, sources, tls, insecure, user, port, identity_files, identity_agent, known_hosts, proxy_jump, tunnel, socket",
     ),
     ("endpoint = \"auto\"\nmode = \"wr\"", "line 4: unknown value \"wr\"; did you mean \"rw\"?"),
     (

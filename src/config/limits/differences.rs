@@ -13,7 +13,9 @@ impl Limits {
         let usual = Self::of(mode, endpoint);
         let differs = |differs: bool, value: String| differs.then_some(value);
         let globs = |globs: &Globs| differs(!globs.is_open(), globs.to_string());
-        let Self { permissions, tools, containers, images, confirm, bodies, exec_deny, own_container, reveal } = self;
+        let Self { permissions, tools, containers, images, confirm, bodies, exec_deny, own_container, .. } = self;
+        let Self { reveal, sources, .. } = self;
+        let sources: Vec<&str> = sources.patterns().collect();
         let rules: Vec<String> =
             bodies.rules.iter().map(|(rule, verdict)| format!("{rule}={}", verdict.as_str())).collect();
         [
@@ -28,6 +30,7 @@ impl Limits {
             ("exec", globs(exec_deny)),
             ("own_container", differs(*own_container, "allow".to_owned())),
             ("reveal", differs(!reveal.is_empty(), reveal.join(", "))),
+            ("sources", differs(!sources.is_empty(), sources.join(", "))),
         ]
         .into_iter()
         .filter_map(|(setting, value)| Some((setting, value?)))
@@ -42,7 +45,10 @@ fn words(permissions: Permissions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::limits::{Bodies, Confirm, Profile, Rule, Verdict};
+    use crate::config::{
+        Sources,
+        limits::{Bodies, Confirm, Profile, Rule, Verdict},
+    };
 
     #[test]
     fn nothing_is_told_of_what_is_usual() {
@@ -71,6 +77,7 @@ mod tests {
             exec_deny: globs("*rm*"),
             own_container: true,
             reveal: vec!["LOG_*".to_owned()],
+            sources: Sources::new(&["https://a.example/*".to_owned()]).unwrap(),
         };
         let told: Vec<String> =
             limits.differences(Mode::Rw, &endpoint).iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -78,7 +85,7 @@ mod tests {
             told.join("; "),
             "permissions: read, lifecycle; tools: deny kill_*; containers: deny *-db; images: deny evil; \
              confirm: write; bodies: strict; rules: privileged=allow, host-net=ask; binds: allow /srv; \
-             exec: deny *rm*; own_container: allow; reveal: LOG_*"
+             exec: deny *rm*; own_container: allow; reveal: LOG_*; sources: https://a.example/*"
         );
     }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Globs,
-    docker::{Docker, Target, guard::Wire, names::quote, objects::ObjectKind},
+    docker::{Docker, Filters, Target, guard::Wire, names::quote, objects::ObjectKind, reference::Reference},
     error::{Error, Kind, Result},
 };
 
@@ -217,6 +217,7 @@ impl Docker {
             "/commit" => return self.may_be_named(named(given.first("repo"), given.first("tag"))),
             "/build" => return given.all("t").try_for_each(|tag| self.may_be_named(Some(tag.to_owned()))),
             "/images/prune" => return Err(sweeping()),
+            "/images/{name}/push" => return self.admit_push(subject, given.first("tag")).await,
             "/images/{name}/tag" => self.may_be_named(named(given.first("repo"), given.first("tag")))?,
             "/images/get" => {
                 for name in given.all("names") {
@@ -236,6 +237,28 @@ impl Docker {
             return self.admit_removal(subject).await;
         }
         self.admit_shown(&format!("/images/{subject}/json"), subject).await
+    }
+
+    /// Without a tag every image of the repository goes out, and each has to exist for callers.
+    async fn admit_push(&self, repository: &str, tag: Option<&str>) -> Result<()> {
+        let names = match tag.filter(|tag| !tag.is_empty()) {
+            Some(tag) => vec![format!("{repository}:{tag}")],
+            None => self.names_of(repository).await?,
+        };
+        for name in names {
+            self.may_be_named(Some(name.clone()))?;
+            self.admit_shown(&format!("/images/{name}/json"), &name).await?;
+        }
+        Ok(())
+    }
+
+    /// Every name that the images of a repository have here, hidden ones too.
+    async fn names_of(&self, repository: &str) -> Result<Vec<String>> {
+        let filters = Filters::default().with("reference", [repository]);
+        let listed = self.look(Target::new("/images/json").filters(&filters)).await?;
+        let images = listed.as_array().into_iter().flatten();
+        let names = images.filter_map(|image| image.get("RepoTags")?.as_array()).flatten().filter_map(Value::as_str);
+        Ok(names.filter(|name| Reference::of(name).repository == repository).map(str::to_owned).collect())
     }
 
     /// By its id an image goes with all its names, and with those that callers cannot see.

@@ -27,20 +27,26 @@ use crate::{
 };
 
 /// From this API version on a container can be created on several networks at once.
-const SEVERAL_NETWORKS: usize = 44;
+pub(super) const SEVERAL_NETWORKS: usize = 44;
 
 /// What `run_container` and `create_container` share.
 #[derive(Deserialize, Serialize, JsonSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct NewContainer {
     /// Reference or id.
     image: String,
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+/// What can be said of a container beside its image; `recreate_container` takes it as changes.
+#[derive(Deserialize, Serialize, JsonSchema)]
+pub(super) struct Settings {
     /// Default: image's.
     #[serde(default)]
     command: Vec<String>,
     /// Default: made up.
     #[serde(default)]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// Variables.
     #[serde(default)]
     env: BTreeMap<String, String>,
@@ -73,7 +79,7 @@ pub(super) struct NewContainer {
     labels: BTreeMap<String, String>,
     /// Default: false.
     #[serde(default)]
-    auto_remove: bool,
+    auto_remove: Option<bool>,
     /// 512m, 2g.
     #[serde(default)]
     memory: Option<String>,
@@ -91,10 +97,10 @@ pub(super) struct NewContainer {
     health_interval: Option<String>,
     /// Default: false.
     #[serde(default)]
-    init: bool,
+    init: Option<bool>,
     /// Default: false.
     #[serde(default)]
-    read_only_root: bool,
+    read_only_root: Option<bool>,
     /// `NET_ADMIN`.
     #[serde(default)]
     cap_add: Vec<String>,
@@ -112,13 +118,13 @@ pub(super) struct NewContainer {
     gpus: Option<String>,
     /// Default: false.
     #[serde(default)]
-    privileged: bool,
+    privileged: Option<bool>,
     /// linux/arm64.
     #[serde(default)]
-    platform: Option<String>,
+    pub(super) platform: Option<String>,
     /// Default: missing.
     #[serde(default)]
-    pull: Pull,
+    pub(super) pull: Pull,
 }
 
 /// A container that this call has made.
@@ -130,33 +136,26 @@ pub(super) struct Made {
 impl NewContainer {
     /// Whether it vanishes at its end.
     pub(super) fn auto_remove(&self) -> bool {
-        self.auto_remove
+        self.settings.auto_remove.unwrap_or_default()
     }
 
     /// Whether an image may be pulled first, which takes its time.
     pub(super) fn may_pull(&self) -> bool {
-        self.pull != Pull::Never
+        self.settings.pull != Pull::Never
     }
 
     /// The networks and the image that it needs, and the body that will be sent.
     pub(super) async fn plan(&self, access: Access, reading: &Docker, call: &Call) -> Result<Plan> {
-        if let Some(name) = &self.name {
+        let Settings { name, platform, pull, .. } = &self.settings;
+        if let Some(name) = name {
             names::object("name", name)?;
         }
-        reading.may_be_called("name", self.name.as_deref())?;
-        let (mut body, mut host) = (self.body(call)?, self.host()?);
-        let is_shown = |(name, value): &(&String, &String)| value.starts_with(SCHEME) && reading.reveal().shows(name);
-        if let Some((name, _)) = self.env.iter().find(is_shown) {
-            return Err(Error::invalid(format!(
-                "argument \"env\": {} is shown to agents, so it takes no secret",
-                names::quote(name)
-            ))
-            .hint("give the secret to another variable"));
-        }
-        // A secret that is missing ends the call before anything is sent.
-        resolved(body.env.clone(), call.secrets())?;
+        reading.may_be_called("name", name.as_deref())?;
+        let (mut body, mut host) = (self.settings.body(call)?, self.settings.host()?);
+        body.image = Some(self.image.clone());
+        self.settings.check_secrets(reading, call)?;
         let mut plan = Plan::declared(access).marked(call);
-        let networks = self.networks(reading).await?;
+        let networks = self.settings.networks(reading).await?;
         if let Some((main, others)) = networks.split_first() {
             host.network_mode = Some(main.mode());
             if !others.is_empty() {
@@ -168,7 +167,7 @@ impl NewContainer {
                 }
             }
         }
-        let (image, pulls) = pull::look(reading, &self.image, self.platform.as_deref(), self.pull).await?;
+        let (image, pulls) = pull::look(reading, &self.image, platform.as_deref(), *pull).await?;
         if pulls {
             plan = plan.needing(Permission::Images);
         }
@@ -179,17 +178,18 @@ impl NewContainer {
 
     /// Makes the container as it was planned: the image, the container, its further networks.
     pub(super) async fn create(&self, docker: &Docker, plan: &Plan, call: &Call) -> Result<Made> {
+        let Settings { name, platform, .. } = &self.settings;
         if plan.permissions.has(Permission::Images) {
-            pull::pull(docker, &self.image, self.platform.as_deref(), call).await?;
+            pull::pull(docker, &self.image, platform.as_deref(), call).await?;
         }
         let mut body: ContainerCreateBody = plan.sent()?;
         // What was judged and written down names its secrets; only the engine gets them.
         body.env = resolved(body.env, call.secrets())?;
         let mut options = CreateContainerOptionsBuilder::new();
-        if let Some(name) = &self.name {
+        if let Some(name) = name {
             options = options.name(name);
         }
-        if let Some(platform) = &self.platform {
+        if let Some(platform) = platform {
             options = options.platform(platform);
         }
         let typed = docker.typed().await?;
@@ -207,8 +207,37 @@ impl NewContainer {
         let warnings = made.warnings.iter().map(|warning| redact::shown(warning)).collect();
         Ok(Made { id: made.id, warnings })
     }
+}
 
-    fn body(&self, call: &Call) -> Result<ContainerCreateBody> {
+impl Settings {
+    /// Refuses a secret that would be shown, and one that is missing: before anything is sent.
+    pub(super) fn check_secrets(&self, reading: &Docker, call: &Call) -> Result<()> {
+        let is_shown = |(name, value): &(&String, &String)| value.starts_with(SCHEME) && reading.reveal().shows(name);
+        if let Some((name, _)) = self.env.iter().find(is_shown) {
+            return Err(Error::invalid(format!(
+                "argument \"env\": {} is shown to agents, so it takes no secret",
+                names::quote(name)
+            ))
+            .hint("give the secret to another variable"));
+        }
+        resolved(Some(variables(&self.env)?), call.secrets()).map(drop)
+    }
+
+    /// Variables of which those that were given have the secrets that they name: what was there before names none.
+    pub(super) fn with_secrets(&self, own: Vec<String>, call: &Call) -> Result<Vec<String>> {
+        let given = variables(&self.env)?;
+        let (given, mut all): (Vec<_>, Vec<_>) = own.into_iter().partition(|variable| given.contains(variable));
+        all.extend(resolved(Some(given), call.secrets())?.unwrap_or_default());
+        Ok(all)
+    }
+
+    /// The labels that were given.
+    pub(super) fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// The body as far as it is about the process; the labels that mark what is made here included.
+    pub(super) fn body(&self, call: &Call) -> Result<ContainerCreateBody> {
         let (exposed, _) = ports::published(&self.ports)?;
         let volumes = mounts::mounts(&self.mounts)?.anonymous;
         arguments("command", &self.command)?;
@@ -219,7 +248,6 @@ impl NewContainer {
             env: filled(variables(&self.env)?),
             cmd: filled(self.command.clone()),
             healthcheck: self.health()?,
-            image: Some(self.image.clone()),
             volumes: filled(volumes),
             working_dir: words("working_dir", self.working_dir.as_ref())?,
             entrypoint: filled(self.entrypoint.clone()),
@@ -229,7 +257,8 @@ impl NewContainer {
         })
     }
 
-    fn host(&self) -> Result<HostConfig> {
+    /// The body as far as it is about its place on the machine, networks left out.
+    pub(super) fn host(&self) -> Result<HostConfig> {
         let (_, bindings) = ports::published(&self.ports)?;
         let mounts = mounts::mounts(&self.mounts)?;
         for (argument, given) in
@@ -245,15 +274,15 @@ impl NewContainer {
             mounts: filled(mounts.long),
             port_bindings: Some(bindings).filter(|bindings| !bindings.is_empty()),
             restart_policy: self.restart.as_deref().map(values::restart).transpose()?,
-            auto_remove: self.auto_remove.then_some(true),
+            auto_remove: self.auto_remove,
             cap_add: filled(self.cap_add.clone()),
             cap_drop: filled(self.cap_drop.clone()),
             security_opt: filled(self.security_opt.clone()),
             devices: filled(self.devices.iter().map(|text| values::device(text)).collect::<Result<_>>()?),
             device_requests: self.gpus.as_deref().map(values::gpus).transpose()?.map(|gpus| vec![gpus]),
-            privileged: self.privileged.then_some(true),
-            readonly_rootfs: self.read_only_root.then_some(true),
-            init: self.init.then_some(true),
+            privileged: self.privileged,
+            readonly_rootfs: self.read_only_root,
+            init: self.init,
             ..Default::default()
         })
     }
@@ -266,7 +295,8 @@ impl NewContainer {
         Ok((test.is_some() || interval.is_some()).then(|| HealthConfig { test, interval, ..Default::default() }))
     }
 
-    async fn networks(&self, reading: &Docker) -> Result<Vec<Network>> {
+    /// The networks that were named, the main one first.
+    pub(super) async fn networks(&self, reading: &Docker) -> Result<Vec<Network>> {
         let mut networks: Vec<Network> = Vec::new();
         for name in &self.networks {
             let object = match name.strip_prefix("container:") {
@@ -282,10 +312,11 @@ impl NewContainer {
 }
 
 /// A network, or the container whose network is shared.
-struct Network(Object);
+pub(super) struct Network(pub(super) Object);
 
 impl Network {
-    fn mode(&self) -> String {
+    /// What it is called as the mode of a container.
+    pub(super) fn mode(&self) -> String {
         match (self.0.kind, self.0.name.as_str()) {
             (ObjectKind::Container, _) => format!("container:{}", self.0.id),
             // What these mean the engine knows by their names only.
@@ -294,12 +325,14 @@ impl Network {
         }
     }
 
-    fn is_private(&self) -> bool {
+    /// Whether no other network can stand beside it.
+    pub(super) fn is_private(&self) -> bool {
         self.0.kind == ObjectKind::Container || matches!(self.0.name.as_str(), "host" | "none")
     }
 }
 
-fn refuse_private(networks: &[Network]) -> Result<()> {
+/// Refuses other networks beside one that stands alone.
+pub(super) fn refuse_private(networks: &[Network]) -> Result<()> {
     match networks.iter().find(|network| network.is_private()) {
         None => Ok(()),
         Some(network) => Err(Error::invalid(format!(

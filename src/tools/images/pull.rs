@@ -8,10 +8,7 @@ use serde_json::Value;
 
 use super::PERMISSION;
 use crate::{
-    docker::{
-        Docker, Filters, Target,
-        names::{self, quote},
-    },
+    docker::{Docker, Filters, Target, names},
     error::{Error, Kind, Result},
     tool::{Access, Call, Course, LONGEST_JOB, Plan, Summary, Tool, text::count},
     tools::{
@@ -85,20 +82,7 @@ impl PullImage {
     }
 
     fn platform(&self) -> Result<Option<&str>> {
-        let fits = |platform: &str| {
-            let parts: Vec<&str> = platform.split('/').collect();
-            let plain = |part: &&str| {
-                !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter))
-            };
-            platform.len() <= 64 && parts.len() <= 3 && parts.iter().all(plain)
-        };
-        match self.platform.as_deref() {
-            Some(platform) if !fits(platform) => {
-                Err(Error::invalid(format!("argument \"platform\": {} is none", quote(platform)))
-                    .hint("os/architecture[/variant], such as \"linux/arm64\""))
-            }
-            platform => Ok(platform),
-        }
+        super::platform(self.platform.as_deref())
     }
 }
 

@@ -194,6 +194,17 @@ fn limits_that_are_refused() {
 }
 
 #[test]
+fn sources_of_all_hosts_and_of_one_add_up() {
+    let said = limits("sources = [\"https://a.b/*\"]", "sources = [\"git://c.d/*\"]", Mode::Rw, &here());
+    assert!(said.sources.admit("https://a.b/x") && said.sources.admit("git://c.d/x"));
+    assert!(!said.sources.admit("https://c.d/x"));
+    assert!(!limits("", "", Mode::Rw, &here()).sources.admit("https://a.b/x"));
+    for glob in ["*", "a.b/*", "ssh://a.b/*", "https://u:p@a.b/*"] {
+        assert!(parsed(&format!("sources = [\"{glob}\"]")).is_err(), "{glob}");
+    }
+}
+
+#[test]
 fn a_passphrase_is_never_repeated() {
     for text in [
         "approval_passphrase = 123456",
