@@ -1,6 +1,7 @@
 //! What a tool holds to speak to one daemon, for reading or for writing, and never beyond its ceiling.
 
 pub mod access;
+pub mod amend;
 mod answer;
 mod breaker;
 mod bulkhead;

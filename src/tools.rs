@@ -1,14 +1,18 @@
 //! The tools, one file for each domain; each file opens with its slice.
 
+mod body;
 pub mod containers;
 mod detail;
 pub mod hosts;
 pub mod images;
 mod listing;
+mod logs;
 pub mod networks;
 mod outcome;
 mod prune;
 mod pull;
+mod redaction;
+pub mod swarm;
 pub mod system;
 pub(crate) mod time;
 pub(crate) mod view;
@@ -17,5 +21,12 @@ pub mod volumes;
 use crate::tool::Toolset;
 
 /// Every domain, in the order of the documentation.
-pub const TOOLSETS: &[&Toolset] =
-    &[&hosts::HOSTS, &containers::CONTAINERS, &images::IMAGES, &networks::NETWORKS, &volumes::VOLUMES, &system::SYSTEM];
+pub const TOOLSETS: &[&Toolset] = &[
+    &hosts::HOSTS,
+    &containers::CONTAINERS,
+    &images::IMAGES,
+    &networks::NETWORKS,
+    &volumes::VOLUMES,
+    &system::SYSTEM,
+    &swarm::SWARM,
+];

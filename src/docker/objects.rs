@@ -90,6 +90,11 @@ impl Object {
         Self { kind, asked: name.clone(), id, name, facts, digest, masks: Arc::default() }
     }
 
+    /// Whether a document of the engine's, as it was sent, still is what makes this object what it is.
+    pub(super) fn is_still(&self, facts: &Value) -> bool {
+        digest(self.kind, facts) == self.digest
+    }
+
     /// A part of the engine's document, by JSON pointer.
     #[must_use]
     pub fn fact(&self, pointer: &str) -> Option<&Value> {

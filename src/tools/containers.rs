@@ -10,7 +10,6 @@ mod list;
 mod logs;
 mod output;
 mod pull;
-mod redaction;
 mod remove;
 mod run;
 mod stats;

@@ -8,15 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{
-    logs::{Ending, Entry, Position, Reading, Step, Wanted, pattern},
-    redaction::Redaction,
-};
 use crate::{
     docker::{Docker, names::quote},
     error::{Error, Kind as ErrorKind, Result},
     tool::{Access, Call, Object, Plan, Summary, Tool},
     tools::{
+        logs::{Ending, Entry, Log, Position, Reading, Step, Wanted, pattern},
+        redaction::Redaction,
         time,
         view::{clipped, text},
     },
@@ -315,10 +313,11 @@ impl Wait<'_> {
             self.redaction = Some((container.id.clone(), redaction));
         }
         let Some((_, redaction)) = &mut self.redaction else { return Ok(None) };
-        let mut reading = match timeout_at(self.end, Reading::open(self.docker, container, wanted)).await {
-            Err(_) => return Ok(None),
-            Ok(opened) => opened?,
-        };
+        let mut reading =
+            match timeout_at(self.end, Reading::open(self.docker, &Log::of_container(container), wanted)).await {
+                Err(_) => return Ok(None),
+                Ok(opened) => opened?,
+            };
         loop {
             match reading.next(self.end, self.tool.timeout(), redaction).await? {
                 Step::Entries(entries) => {
