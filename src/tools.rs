@@ -9,6 +9,7 @@ pub mod networks;
 mod outcome;
 mod prune;
 mod pull;
+pub mod swarm;
 pub mod system;
 pub(crate) mod time;
 pub(crate) mod view;
@@ -17,5 +18,12 @@ pub mod volumes;
 use crate::tool::Toolset;
 
 /// Every domain, in the order of the documentation.
-pub const TOOLSETS: &[&Toolset] =
-    &[&hosts::HOSTS, &containers::CONTAINERS, &images::IMAGES, &networks::NETWORKS, &volumes::VOLUMES, &system::SYSTEM];
+pub const TOOLSETS: &[&Toolset] = &[
+    &hosts::HOSTS,
+    &containers::CONTAINERS,
+    &images::IMAGES,
+    &networks::NETWORKS,
+    &volumes::VOLUMES,
+    &system::SYSTEM,
+    &swarm::SWARM,
+];
