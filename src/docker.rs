@@ -19,6 +19,7 @@ mod replay;
 mod sight;
 mod ssh;
 pub mod stream;
+mod swarm;
 mod upload;
 mod values;
 

@@ -36,5 +36,6 @@ mod proxy_config;
 mod sight;
 mod ssh;
 mod ssh_load;
+mod swarm;
 mod system;
 mod volumes;

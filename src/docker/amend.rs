@@ -1,12 +1,14 @@
 //! Changes to what callers know with its secrets masked only: made here, to the document as the engine has it.
 
-use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{Docker, Target, names::quote, objects::Object};
-use crate::error::{Error, Result};
+/// What can be made to what is shown of a document and to what it really is alike.
+pub trait Change {
+    /// Makes the change.
+    fn apply(&self, document: &mut Value);
+}
 
-/// A change to a document, in steps that can be made to what is shown of it and to what it really is alike.
+/// A change of a document in steps.
 ///
 /// A tool never holds the document: what it does not name goes back to the engine as it was.
 #[derive(Clone, Default)]
@@ -55,8 +57,14 @@ impl Amendment {
         self.0.is_empty()
     }
 
-    /// Makes the change.
-    pub fn apply(&self, document: &mut Value) {
+    fn step(mut self, step: Step) -> Self {
+        self.0.push(step);
+        self
+    }
+}
+
+impl Change for Amendment {
+    fn apply(&self, document: &mut Value) {
         for step in &self.0 {
             match step {
                 Step::Set(path, Value::Null) => {
@@ -98,11 +106,6 @@ impl Amendment {
             }
         }
     }
-
-    fn step(mut self, step: Step) -> Self {
-        self.0.push(step);
-        self
-    }
 }
 
 fn owned(path: &[&str]) -> Vec<String> {
@@ -131,45 +134,10 @@ fn place<'a>(document: &'a mut Value, path: &[String]) -> &'a mut Value {
     })
 }
 
-impl Docker {
-    /// Changes the specification of what the managers of a swarm keep, from what it was when the call looked at
-    /// it; `version` insists on the number of that.
-    ///
-    /// # Errors
-    /// `conflict` when somebody else has changed it since, and those of [`Docker::json`].
-    pub async fn amend(
-        &self,
-        object: &Object,
-        amendment: &Amendment,
-        version: Option<u64>,
-        parameters: &[(&str, &str)],
-    ) -> Result<Value> {
-        let path = format!("/{}s/{}", object.kind.as_str(), object.id);
-        let mut facts = self.original(Target::new(path.as_str())).await?;
-        let current = facts.pointer("/Version/Index").and_then(Value::as_u64);
-        let current = current.ok_or_else(|| Error::docker("the daemon does not say which version it is"))?;
-        if !object.is_still(&facts) || version.is_some_and(|version| version != current) {
-            return Err(changed(object));
-        }
-        let mut specification = facts.get_mut("Spec").map(Value::take).unwrap_or_else(|| json!({}));
-        amendment.apply(&mut specification);
-        let target = Target::new(format!("{path}/update")).query("version", current.to_string());
-        let target = parameters.iter().fold(target, |target, (name, value)| target.query(name, value));
-        self.write(Method::POST, target, Some(&specification))
-            .await
-            .map_err(|error| if error.message().contains("out of sequence") { changed(object) } else { error })
-    }
-}
-
-/// Somebody was faster.
-fn changed(object: &Object) -> Error {
-    let kind = object.kind.as_str();
-    Error::conflict(format!("{kind} {} was changed by somebody else meanwhile", quote(&object.name)))
-        .hint(format!("nothing was changed by this call; look at it with inspect_{kind} and decide anew"))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn after(amendment: &Amendment, mut document: Value) -> Value {

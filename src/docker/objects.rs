@@ -22,6 +22,8 @@ pub enum ObjectKind {
     Network,
     /// A volume, whose name is its id.
     Volume,
+    /// A swarm as a whole.
+    Swarm,
     /// A service of a swarm.
     Service,
     /// A machine of a swarm.
@@ -43,6 +45,7 @@ impl ObjectKind {
             Self::Image => "image",
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::Swarm => "swarm",
             Self::Service => "service",
             Self::Node => "node",
             Self::Secret => "secret",
@@ -88,11 +91,6 @@ impl Object {
         let made = facts.get("CreatedAt").or(facts.get("Created")).cloned().unwrap_or_default();
         let digest = hash(&[&Value::from(id.as_str()), &made]);
         Self { kind, asked: name.clone(), id, name, facts, digest, masks: Arc::default() }
-    }
-
-    /// Whether a document of the engine's, as it was sent, still is what makes this object what it is.
-    pub(super) fn is_still(&self, facts: &Value) -> bool {
-        digest(self.kind, facts) == self.digest
     }
 
     /// A part of the engine's document, by JSON pointer.
@@ -185,6 +183,16 @@ impl Docker {
         }
     }
 
+    /// The swarm that the daemon is a manager of.
+    ///
+    /// # Errors
+    /// As [`Docker::service`].
+    pub async fn swarm(&self) -> Result<Object> {
+        let facts = self.original(Target::new("/swarm")).await?;
+        let (id, name) = (text(&facts, "/ID")?, text(&facts, "/Spec/Name").unwrap_or_default());
+        Ok(Object::new(ObjectKind::Swarm, "", id, name, facts, self.reveal()))
+    }
+
     /// Finds a service of the swarm by name, id, or the beginning of an id.
     ///
     /// # Errors
@@ -263,14 +271,14 @@ impl Docker {
 }
 
 /// A hash of what makes an object what it is; the same in every process.
-fn digest(kind: ObjectKind, facts: &Value) -> String {
+pub(super) fn digest(kind: ObjectKind, facts: &Value) -> String {
     let parts: &[&str] = match kind {
         ObjectKind::Container => &["/Id", "/Name", "/Image", "/Created", "/Config", "/HostConfig", "/Mounts"],
         ObjectKind::Image => &["/Id"],
         ObjectKind::Network => &["/Id", "/Name", "/Driver", "/Created", "/Options", "/Labels", "/IPAM"],
         // A volume made anew has the same name and another date.
         ObjectKind::Volume => &["/Name", "/Driver", "/CreatedAt", "/Options", "/Labels", "/Mountpoint"],
-        ObjectKind::Service | ObjectKind::Secret | ObjectKind::Config | ObjectKind::Node => {
+        ObjectKind::Swarm | ObjectKind::Service | ObjectKind::Secret | ObjectKind::Config | ObjectKind::Node => {
             &["/ID", "/CreatedAt", "/Spec"]
         }
         ObjectKind::Plugin => &["/Id", "/Name", "/Config", "/Settings"],

@@ -7,14 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    of_manager,
-    settings::{Settings, check_name, marked},
-};
+use super::settings::{Settings, check_name, marked};
 use crate::{
     docker::{
         Docker, Target,
-        amend::Amendment,
+        amend::{Amendment, Change},
         names::{self, quote},
     },
     error::{Error, Result},
@@ -91,7 +88,7 @@ impl Tool for CreateService {
         let variables = self.settings.variables()?;
         // A secret that is missing ends the call before anything is sent.
         resolved(Some(variables.clone()), call.secrets())?;
-        let named = self.settings.named(reading).await.map_err(of_manager)?;
+        let named = self.settings.named(reading).await?;
         let mode = match self.mode {
             Mode::Replicated => json!({"Replicated": {"Replicas": 1}}),
             Mode::Global => json!({"Global": {}}),
@@ -127,6 +124,6 @@ impl CreateService {
             return Error::conflict(format!("there is a service {} already", quote(&self.name)))
                 .hint("update_service changes it; or choose another name");
         }
-        of_manager(error)
+        error
     }
 }

@@ -4,10 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    of_manager,
-    view::{mode, replicas, stack, update_state},
-};
+use super::view::{mode, replicas, stack, update_state};
 use crate::{
     docker::{Docker, Filters},
     error::Result,
@@ -59,7 +56,7 @@ impl Tool for InspectService {
     type Output = Inspected;
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        Ok(Plan::declared(Self::ACCESS).on([reading.service("service", &self.service).await.map_err(of_manager)?]))
+        Ok(Plan::declared(Self::ACCESS).on([reading.service("service", &self.service).await?]))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Inspected> {

@@ -4,10 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    of_manager,
-    view::{STACK, ServiceRow, mode},
-};
+use super::view::{STACK, ServiceRow, mode};
 use crate::{
     docker::{Docker, Filters, Target},
     error::Result,
@@ -121,7 +118,7 @@ impl FleetTool for ListServices {
 /// The services of a swarm, with how many of their tasks run.
 pub(in crate::tools::swarm) async fn listed(docker: &Docker, filters: Filters) -> Result<Vec<Value>> {
     let target = Target::new("/services").query("status", "true").filters(&filters);
-    match docker.json(target).await.map_err(of_manager)? {
+    match docker.json(target).await? {
         Value::Array(services) => Ok(services),
         _ => Ok(Vec::new()),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{of_manager, view::writers};
+use super::view::writers;
 use crate::{
     docker::Docker,
     error::Result,
@@ -35,7 +35,7 @@ impl Tool for ServiceLogs {
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         self.log.check(call)?;
-        Ok(Plan::declared(Self::ACCESS).on([reading.service("service", &self.service).await.map_err(of_manager)?]))
+        Ok(Plan::declared(Self::ACCESS).on([reading.service("service", &self.service).await?]))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {

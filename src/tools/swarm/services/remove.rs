@@ -4,7 +4,6 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::of_manager;
 use crate::{
     docker::{Docker, Target},
     error::Result,
@@ -28,14 +27,14 @@ impl Tool for RemoveService {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         outcome::some("services", &self.services)?;
-        let find = |name| async move { reading.service("services", name).await.map_err(of_manager) };
+        let find = |name| async move { reading.service("services", name).await };
         Plan::declared(Self::ACCESS).resolve(&self.services, find).await
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Outcomes> {
         Outcomes::of(plan, "removed", async |service| {
             let target = Target::new(format!("/services/{}", service.id));
-            docker.write(Method::DELETE, target, None).await.map_err(of_manager)?;
+            docker.write(Method::DELETE, target, None).await?;
             Ok(None)
         })
         .await

@@ -225,7 +225,7 @@ impl Settings {
 
     /// The change that the arguments are, with these variables; `objects` are what they name.
     pub(super) fn amendment(&self, variables: Vec<String>, objects: &[Object]) -> Result<Amendment> {
-        let mut change = Change(Amendment::default());
+        let mut change = Draft(Amendment::default());
         self.process(&mut change, variables)?;
         self.surroundings(&mut change, objects)?;
         self.limits(&mut change)?;
@@ -234,7 +234,7 @@ impl Settings {
     }
 
     /// What runs in its containers, and as whom.
-    fn process(&self, change: &mut Change, variables: Vec<String>) -> Result<()> {
+    fn process(&self, change: &mut Draft, variables: Vec<String>) -> Result<()> {
         for (argument, given, field) in [("command", &self.command, "Command"), ("args", &self.args, "Args")] {
             if let Some(given) = given {
                 arguments(argument, given)?;
@@ -276,7 +276,7 @@ impl Settings {
     }
 
     /// What is around them: ports, mounts, networks, secrets, labels, places.
-    fn surroundings(&self, change: &mut Change, objects: &[Object]) -> Result<()> {
+    fn surroundings(&self, change: &mut Draft, objects: &[Object]) -> Result<()> {
         if let Some(given) = &self.ports {
             change.set(&["EndpointSpec", "Ports"], published(given)?);
         }
@@ -328,7 +328,7 @@ impl Settings {
         Ok(())
     }
 
-    fn limits(&self, change: &mut Change) -> Result<()> {
+    fn limits(&self, change: &mut Draft) -> Result<()> {
         let mut limit = |field: &str, value: i64| change.set(&["TaskTemplate", "Resources", "Limits", field], value);
         if let Some(memory) = &self.memory {
             limit("MemoryBytes", values::size("memory", memory)?);
@@ -343,7 +343,7 @@ impl Settings {
     }
 
     /// How many there are, and how they come and go.
-    fn course(&self, change: &mut Change) -> Result<()> {
+    fn course(&self, change: &mut Draft) -> Result<()> {
         if let Some(replicas) = self.replicas {
             change.set(&["Mode", "Replicated", "Replicas"], replicas);
         }
@@ -375,9 +375,9 @@ impl Settings {
 }
 
 /// A change on its way.
-struct Change(Amendment);
+struct Draft(Amendment);
 
-impl Change {
+impl Draft {
     fn set(&mut self, path: &[&str], value: impl Into<Value>) {
         self.0 = std::mem::take(&mut self.0).set(path, value);
     }
@@ -487,6 +487,7 @@ pub(super) fn marked(call: &Call) -> Amendment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docker::amend::Change;
 
     fn settings(arguments: Value) -> Settings {
         serde_json::from_value(arguments).unwrap()

@@ -5,10 +5,7 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    of_manager,
-    view::{TaskRow, tasks},
-};
+use super::view::{TaskRow, tasks};
 use crate::{
     docker::{Docker, names::quote},
     error::Result,
@@ -85,7 +82,7 @@ impl Tool for ServiceTasks {
     type Output = Tasks;
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        Ok(Plan::declared(Self::ACCESS).on([reading.service("service", &self.service).await.map_err(of_manager)?]))
+        Ok(Plan::declared(Self::ACCESS).on([reading.service("service", &self.service).await?]))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Tasks> {

@@ -7,14 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    of_manager,
     settings::{Settings, differences},
     view::replicas,
 };
 use crate::{
     docker::{
         Docker,
-        amend::Amendment,
+        amend::{Amendment, Change},
         names::{self, quote},
     },
     error::{Error, Result},
@@ -92,7 +91,7 @@ pub(in crate::tools::swarm) struct Changed {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    changes: Vec<Change>,
+    changes: Vec<Difference>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip)]
@@ -101,7 +100,7 @@ pub(in crate::tools::swarm) struct Changed {
 
 /// One setting.
 #[derive(Serialize, JsonSchema)]
-struct Change {
+struct Difference {
     setting: &'static str,
     old: String,
     new: String,
@@ -139,7 +138,7 @@ impl Tool for UpdateService {
         if self.settings.replicas.is_some() {
             replicated(&service)?;
         }
-        let named = self.settings.named(reading).await.map_err(of_manager)?;
+        let named = self.settings.named(reading).await?;
         let amendment = self.amendment(&service, variables, &named)?;
         if amendment.is_empty() {
             return Err(Error::invalid("nothing is to be changed")
@@ -249,7 +248,7 @@ impl Tool for ScaleService {
 
 /// The service, in the version that is insisted on.
 async fn look(reading: &Docker, name: &str, version: Option<u64>) -> Result<Object> {
-    let service = reading.service("service", name).await.map_err(of_manager)?;
+    let service = reading.service("service", name).await?;
     let current = service.fact("/Version/Index").and_then(Value::as_u64);
     match (version, current) {
         (Some(asked), Some(current)) if asked != current => {
@@ -288,7 +287,7 @@ async fn changed(
     parameters: &[(&str, &str)],
     verb: &'static str,
 ) -> Result<Changed> {
-    let answer = docker.amend(service, amendment, version, parameters).await.map_err(of_manager)?;
+    let answer = docker.amend(service, version, amendment, parameters).await?;
     let after = docker.service("service", &service.id).await?;
     let shown = |value: &Value| match cleaned(value) {
         Value::Null => "nothing".to_owned(),
@@ -297,7 +296,7 @@ async fn changed(
     };
     let changes = differences(&specification(service), &specification(&after))
         .iter()
-        .map(|(setting, old, new)| Change { setting, old: shown(old), new: shown(new) })
+        .map(|(setting, old, new)| Difference { setting, old: shown(old), new: shown(new) })
         .collect();
     Ok(Changed {
         version: after.fact("/Version/Index").and_then(Value::as_u64),

@@ -10,7 +10,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::of_manager;
 use crate::{
     docker::{Docker, Filters, Target},
     error::Result,
@@ -152,7 +151,7 @@ pub(in crate::tools::swarm) struct Names {
 impl Names {
     /// Reads the names of the nodes; those of the services are known.
     pub(in crate::tools::swarm) async fn of(docker: &Docker, services: HashMap<String, String>) -> Result<Self> {
-        let nodes = docker.json(Target::new("/nodes")).await.map_err(of_manager)?;
+        let nodes = docker.json(Target::new("/nodes")).await?;
         let name = |node: &Value| {
             let name = node.pointer("/Description/Hostname").and_then(Value::as_str).unwrap_or_default();
             (text(node, "ID").to_owned(), clipped(name, LONGEST))
@@ -181,7 +180,7 @@ pub(in crate::tools::swarm) async fn tasks(docker: &Docker, services: HashMap<St
         return Ok(Vec::new());
     }
     let filters = Filters::default().with("service", services.keys());
-    let tasks = docker.json(Target::new("/tasks").filters(&filters)).await.map_err(of_manager)?;
+    let tasks = docker.json(Target::new("/tasks").filters(&filters)).await?;
     let names = Names::of(docker, services).await?;
     let now = Timestamp::now();
     Ok(tasks.as_array().into_iter().flatten().map(|task| TaskRow::of(task, &names, now)).collect())
@@ -190,7 +189,7 @@ pub(in crate::tools::swarm) async fn tasks(docker: &Docker, services: HashMap<St
 /// What the tasks of a service are called in its log: `2@node`.
 pub(in crate::tools::swarm) async fn writers(docker: &Docker, service: &str) -> Result<BTreeMap<String, Arc<str>>> {
     let filters = Filters::default().with("service", [service]);
-    let tasks = docker.json(Target::new("/tasks").filters(&filters)).await.map_err(of_manager)?;
+    let tasks = docker.json(Target::new("/tasks").filters(&filters)).await?;
     let names = Names::of(docker, HashMap::new()).await?;
     let writer = |task: &Value| {
         let node = names.node(text(task, "NodeID"));
