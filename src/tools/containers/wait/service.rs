@@ -87,13 +87,13 @@ impl Progress {
         let is_running = |task: &&&Value| task.pointer("/Status/State").and_then(Value::as_str) == Some("running");
         // Equal masks are equal values.
         let is_current = |task: &&&Value| {
-            let parts = ["ContainerSpec", "Resources", "ForceUpdate"].into_iter();
+            let mut parts = ["ContainerSpec", "Resources", "ForceUpdate"].into_iter();
             let same = |part: &str| {
                 let (own, wanted) =
                     (task.pointer(&format!("/Spec/{part}")), service.pointer(&format!("/Spec/TaskTemplate/{part}")));
                 own == wanted
             };
-            parts.map(same).all(|same| same)
+            parts.all(same)
         };
         let replicas = service.pointer("/Spec/Mode/Replicated/Replicas").and_then(Value::as_u64);
         let state = service.pointer("/UpdateStatus/State").and_then(Value::as_str).unwrap_or_default();
