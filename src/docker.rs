@@ -1,6 +1,7 @@
 //! What a tool holds to speak to one daemon, for reading or for writing, and never beyond its ceiling.
 
 pub mod access;
+pub mod amend;
 mod answer;
 mod breaker;
 mod bulkhead;
@@ -18,6 +19,7 @@ mod replay;
 mod sight;
 mod ssh;
 pub mod stream;
+mod swarm;
 mod upload;
 mod values;
 

@@ -432,7 +432,7 @@ impl Gateway {
             return Err(Error::internal(format!("{} planned more than it declares", entry.card.name)));
         }
         let limits = &host.config().limits;
-        let facts = facts(entry, host, plan.effect, plan.permissions);
+        let facts = Facts { loses: plan.loses, ..facts(entry, host, plan.effect, plan.permissions) };
         // What is refused already is not looked at any closer.
         let refused = policy::decide(&facts);
         if matches!(refused, Decision::Deny { .. }) {
@@ -534,6 +534,7 @@ fn facts<'a>(entry: &'a Entry, host: &'a Host, effect: Effect, needed: Permissio
         denied_command: None,
         findings: &[],
         own_container: None,
+        loses: false,
         confirm: config.limits.confirm,
     }
 }

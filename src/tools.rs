@@ -1,16 +1,20 @@
 //! The tools, one file for each domain; each file opens with its slice.
 
 pub(crate) mod authorization;
+mod body;
 pub mod containers;
 mod detail;
 pub mod hosts;
 pub mod images;
 mod listing;
+mod logs;
 pub mod networks;
 mod outcome;
 mod prune;
 mod pull;
 pub mod registry;
+mod redaction;
+pub mod swarm;
 pub mod system;
 pub(crate) mod time;
 pub(crate) mod view;
@@ -26,5 +30,6 @@ pub const TOOLSETS: &[&Toolset] = &[
     &networks::NETWORKS,
     &volumes::VOLUMES,
     &system::SYSTEM,
+    &swarm::SWARM,
     &registry::REGISTRY,
 ];

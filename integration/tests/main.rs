@@ -42,5 +42,6 @@ mod recreate;
 mod sight;
 mod ssh;
 mod ssh_load;
+mod swarm;
 mod system;
 mod volumes;

@@ -226,6 +226,9 @@ pub(super) fn daemon_error(status: u16, message: Option<&str>) -> Error {
         501 => Kind::Unsupported,
         _ => Kind::Docker,
     };
+    if let Some(error) = of_swarm(&message) {
+        return error;
+    }
     let error = Error::new(kind, message);
     match kind {
         Kind::Denied => {
@@ -236,6 +239,25 @@ pub(super) fn daemon_error(status: u16, message: Option<&str>) -> Error {
         }
         _ => error,
     }
+}
+
+/// What the managers of a swarm say with statuses of many kinds, in the kind that it is, and with a way on.
+fn of_swarm(message: &str) -> Option<Error> {
+    let says = |words: &str| message.contains(words);
+    let hint = if says("Worker nodes can't be used") {
+        "the host is a worker: name one that is a manager of the swarm; inspect_swarm says what a host is"
+    } else if says("not a swarm manager") || says("not part of a swarm") {
+        "the host is in no swarm, or locked: inspect_swarm says which; init_swarm makes one, join_swarm takes it into one"
+    } else if says("Swarm is encrypted and needs to be unlocked") {
+        "unlock_swarm unlocks it with the key from the operator's secrets"
+    } else if says("update out of sequence") {
+        "somebody else changed it meanwhile: look at it, then make the call again"
+    } else if says("does not have a leader") {
+        "too few of the swarm's managers can be reached: start the others, or ask the person"
+    } else {
+        return None;
+    };
+    Some(Error::conflict(message).hint(hint))
 }
 
 impl From<bollard::errors::Error> for Error {
@@ -328,6 +350,24 @@ mod tests {
         let carried = bollard::errors::Error::IOError { err: io::Error::other(ours) };
         let error = Error::from(carried);
         assert_eq!((error.kind(), error.hint_text()), (Kind::Denied, Some("report it")));
+    }
+
+    #[test]
+    fn what_a_swarm_says_has_a_way_on() {
+        for (status, message, way) in [
+            (
+                503,
+                "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to ...",
+                "init_swarm",
+            ),
+            (503, "This node is not a swarm manager. Worker nodes can't be used to view or modify ...", "manager"),
+            (503, "Swarm is encrypted and needs to be unlocked before it can be used. ...", "unlock_swarm"),
+            (500, "rpc error: code = Unknown desc = update out of sequence", "again"),
+        ] {
+            let error = daemon_error(status, Some(message));
+            assert_eq!(error.kind(), Kind::Conflict, "{message}");
+            assert!(error.hint_text().unwrap().contains(way), "{error:?}");
+        }
     }
 
     #[test]

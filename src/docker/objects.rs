@@ -22,6 +22,8 @@ pub enum ObjectKind {
     Network,
     /// A volume, whose name is its id.
     Volume,
+    /// A swarm as a whole.
+    Swarm,
     /// A service of a swarm.
     Service,
     /// A machine of a swarm.
@@ -43,6 +45,7 @@ impl ObjectKind {
             Self::Image => "image",
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::Swarm => "swarm",
             Self::Service => "service",
             Self::Node => "node",
             Self::Secret => "secret",
@@ -180,6 +183,16 @@ impl Docker {
         }
     }
 
+    /// The swarm that the daemon is a manager of.
+    ///
+    /// # Errors
+    /// As [`Docker::service`].
+    pub async fn swarm(&self) -> Result<Object> {
+        let facts = self.original(Target::new("/swarm")).await?;
+        let (id, name) = (text(&facts, "/ID")?, text(&facts, "/Spec/Name").unwrap_or_default());
+        Ok(Object::new(ObjectKind::Swarm, "", id, name, facts, self.reveal()))
+    }
+
     /// Finds a service of the swarm by name, id, or the beginning of an id.
     ///
     /// # Errors
@@ -258,14 +271,14 @@ impl Docker {
 }
 
 /// A hash of what makes an object what it is; the same in every process.
-fn digest(kind: ObjectKind, facts: &Value) -> String {
+pub(super) fn digest(kind: ObjectKind, facts: &Value) -> String {
     let parts: &[&str] = match kind {
         ObjectKind::Container => &["/Id", "/Name", "/Image", "/Created", "/Config", "/HostConfig", "/Mounts"],
         ObjectKind::Image => &["/Id"],
         ObjectKind::Network => &["/Id", "/Name", "/Driver", "/Created", "/Options", "/Labels", "/IPAM"],
         // A volume made anew has the same name and another date.
         ObjectKind::Volume => &["/Name", "/Driver", "/CreatedAt", "/Options", "/Labels", "/Mountpoint"],
-        ObjectKind::Service | ObjectKind::Secret | ObjectKind::Config | ObjectKind::Node => {
+        ObjectKind::Swarm | ObjectKind::Service | ObjectKind::Secret | ObjectKind::Config | ObjectKind::Node => {
             &["/ID", "/CreatedAt", "/Spec"]
         }
         ObjectKind::Plugin => &["/Id", "/Name", "/Config", "/Settings"],

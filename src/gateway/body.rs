@@ -125,10 +125,9 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
             BodyKind::Volume => mounts::of_volume(document).into_iter().collect(),
             BodyKind::Commit => words::changes(texts(document, "Changes")),
             BodyKind::Connection => of_connection(plan),
-            BodyKind::Network => Vec::new(),
+            BodyKind::Network | BodyKind::Labelled => Vec::new(),
         });
-        let has_labels = [BodyKind::Container, BodyKind::Service, BodyKind::Volume, BodyKind::Network, BodyKind::Build];
-        if has_labels.contains(kind) {
+        if !matches!(kind, BodyKind::Update | BodyKind::Exec | BodyKind::Connection | BodyKind::Commit) {
             hits.extend(words::labels(map(document, "Labels"), &plan.marks, "Labels"));
         }
     }

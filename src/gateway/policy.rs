@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     pub findings: &'a [Finding],
     /// The name of the container that Quaymaster itself runs in, if the call would stop, change or remove it.
     pub own_container: Option<&'a str>,
+    /// Whether it loses state that no call brings back, whatever its effect is called.
+    pub loses: bool,
     /// From which effect on a person is asked.
     pub confirm: Confirm,
 }
@@ -76,7 +78,8 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
             "ask the person to run it, or to change \"tools\" in the configuration".to_owned(),
         );
     }
-    if !facts.effect.allowed_by(mode) {
+    let worst = if facts.loses { Effect::Destroy } else { facts.effect };
+    if !worst.allowed_by(mode) {
         let limit = match mode {
             Mode::Ro => "is read-only",
             Mode::Nd => "lets nothing be destroyed",
@@ -84,7 +87,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
         };
         return deny(
             "mode",
-            format!("host \"{host}\" {limit}; {tool} {}", facts.effect.verb()),
+            format!("host \"{host}\" {limit}; {tool} {}", worst.verb()),
             format!("ask the person to run it, or use a host that is not ({})", mode.as_str()),
         );
     }
@@ -102,7 +105,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
             "use an image that it allows, or ask the person to change \"images\" in the configuration".to_owned(),
         );
     }
-    if let Some(finding) = worst(facts.findings, Verdict::Deny) {
+    if let Some(finding) = facts.findings.iter().find(|finding| finding.verdict == Verdict::Deny) {
         let rule = finding.rule;
         return deny(
             &format!("body:{rule}"),
@@ -141,13 +144,14 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
 
 /// What `confirm` asks about, if it does.
 fn question(facts: &Facts<'_>) -> Option<String> {
-    let Facts { tool, effect, needed, .. } = facts;
+    let Facts { tool, effect, needed, loses, .. } = facts;
     // What these two hold cannot be made again by anybody.
-    let data = *effect == Effect::Destroy && (needed.has(Permission::Volumes) || needed.has(Permission::Swarm));
+    let holds = needed.has(Permission::Volumes) || needed.has(Permission::Swarm);
+    let data = *loses || (*effect == Effect::Destroy && holds);
     let asks = match facts.confirm {
         Confirm::Never => false,
         Confirm::Data => data,
-        Confirm::Destroy => *effect == Effect::Destroy,
+        Confirm::Destroy => data || *effect == Effect::Destroy,
         Confirm::Write => *effect != Effect::Read,
     };
     asks.then(|| if data { format!("{tool} destroys data") } else { format!("{tool} {}", effect.verb()) })
@@ -160,10 +164,6 @@ fn grant(missing: Permission, mode: Mode) -> String {
     } else {
         format!("\"{missing}\" among its permissions")
     }
-}
-
-fn worst(findings: &[Finding], verdict: Verdict) -> Option<&Finding> {
-    findings.iter().find(|finding| finding.verdict == verdict)
 }
 
 fn deny(rule: &str, reason: String, remedy: String) -> Decision {
@@ -188,6 +188,7 @@ mod tests {
             denied_command: None,
             findings: &[],
             own_container: None,
+            loses: false,
             confirm: Confirm::Never,
         }
     }
@@ -285,6 +286,17 @@ mod tests {
         ] {
             let facts = Facts { confirm, ..facts(Mode::Rw, effect, needed) };
             assert_eq!(rule(&facts).is_some(), asks, "{confirm:?} {effect}");
+        }
+    }
+
+    #[test]
+    fn what_loses_state_counts_as_a_removal() {
+        let swarm = Permissions::of(&[Permission::Swarm]);
+        let lossy = |mode, confirm| Facts { loses: true, confirm, ..facts(mode, Effect::Mutate, swarm) };
+        assert_eq!(rule(&lossy(Mode::Nd, Confirm::Never)).unwrap(), "mode");
+        assert_eq!(rule(&lossy(Mode::Rw, Confirm::Never)), None);
+        for confirm in [Confirm::Data, Confirm::Destroy, Confirm::Write] {
+            assert_eq!(rule(&lossy(Mode::Rw, confirm)).unwrap(), "ask confirm");
         }
     }
 

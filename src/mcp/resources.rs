@@ -47,6 +47,12 @@ const KINDS: &[Kind] = &[
         about: "The last 100 lines; an empty host means the default one.",
     },
     Kind {
+        template: "service-logs://{host}/{service}",
+        tool: "service_logs",
+        title: "Logs of a service",
+        about: "The last lines of all its tasks, on whatever node; an empty host means the default one.",
+    },
+    Kind {
         template: "docker-stats://{host}/{container}",
         tool: "container_stats",
         title: "Statistics of a container",
@@ -134,6 +140,9 @@ fn target(gateway: &Gateway, uri: &str) -> Result<(&'static str, Json)> {
         ("docker", _, "containers") => ("list_containers", vec![("host", host.into()), ("all", true.into())]),
         ("docker-logs", _, container) if !container.is_empty() => {
             ("container_logs", vec![("host", host.into()), ("container", container.into())])
+        }
+        ("service-logs", _, service) if !service.is_empty() => {
+            ("service_logs", vec![("host", host.into()), ("service", service.into())])
         }
         ("docker-stats", _, container) if !container.is_empty() => {
             ("container_stats", vec![("host", host.into()), ("containers", vec![container].into())])

@@ -25,6 +25,12 @@ impl Access {
     /// A tool that only reads.
     pub const READ: Self = Self::new(Effect::Read, &[]);
 
+    /// A tool that only reads, and shows what needs more than to be read.
+    #[must_use]
+    pub const fn read(needs: &[Permission]) -> Self {
+        Self::new(Effect::Read, needs)
+    }
+
     const fn new(effect: Effect, needs: &[Permission]) -> Self {
         let needs = Permissions::of(needs);
         Self { effect, mildest: effect, always: needs, at_most: needs }
@@ -76,6 +82,8 @@ pub struct Plan {
     pub enters: bool,
     /// Labels of what will be sent that the caller did not type, by name.
     pub marks: BTreeMap<String, String>,
+    /// Whether it loses state that no call brings back, although its tool only changes things.
+    pub loses: bool,
 }
 
 /// What a call will send to create or change something, as the engine reads it.
@@ -109,6 +117,9 @@ pub enum BodyKind {
     /// What a build asks for, written as the same of a container: network and hosts in `HostConfig`, arguments in
     /// `Env`, `Labels`, and the `Images` that it takes.
     Build,
+    /// What a swarm keeps with a name and labels only: a secret, a config, a node (`SecretSpec`, `ConfigSpec`,
+    /// `NodeSpec`), without its payload.
+    Labelled,
 }
 
 impl Plan {
@@ -124,6 +135,7 @@ impl Plan {
             images: Vec::new(),
             enters: false,
             marks: BTreeMap::new(),
+            loses: false,
         }
     }
 
@@ -180,6 +192,14 @@ impl Plan {
     #[must_use]
     pub fn entering(mut self) -> Self {
         self.enters = true;
+        self
+    }
+
+    /// Says that it loses state that no call brings back, although its tool only changes things: the policy treats
+    /// it as a removal.
+    #[must_use]
+    pub fn losing(mut self) -> Self {
+        self.loses = true;
         self
     }
 

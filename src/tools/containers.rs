@@ -11,7 +11,6 @@ mod logs;
 mod output;
 mod pull;
 mod recreate;
-mod redaction;
 mod remove;
 mod run;
 mod stats;

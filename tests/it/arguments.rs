@@ -30,7 +30,7 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         .filter_map(Value::as_str)
         .collect();
     let is_wanted = |name: &str, schema: &Value| {
-        let lists_objects = ["containers", "images", "networks", "volumes", "container"].contains(&name);
+        let lists_objects = ["containers", "images", "networks", "volumes", "services", "container"].contains(&name);
         let is_wait = ["timeout", "wait", "follow_for"].contains(&name) && schema["type"] == "integer";
         required.contains(&name) || is_wait || (lists_objects && schema["type"] == "array")
     };
@@ -43,6 +43,7 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         "exec_in_container" => ("command", json!(["true"])),
         "build_image" => ("dockerfile_content", json!("FROM lab/base:1\nRUN true\n")),
         "update_container" => ("memory", json!("64m")),
+        "update_service" => ("image", json!(world.image)),
         "connect_network" => ("network", json!(world.spare)),
         "remove_network" => ("networks", json!([world.spare])),
         // It runs.
@@ -63,6 +64,9 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("images", "array") => json!([world.image]),
         ("networks", "array") => json!([world.network]),
         ("volumes", "array") => json!([world.volume]),
+        ("service", "string") => "api".into(),
+        ("services", "array") => json!(["api"]),
+        ("stack", "string") => "shop".into(),
         ("image", "string") if entry.card.name == "commit_container" => format!("{}committed", world.prefix).into(),
         ("image", "string") => world.image.as_str().into(),
         ("network", "string") => world.network.as_str().into(),
@@ -86,8 +90,20 @@ pub(crate) fn names_an_object(tool: &str, property: &str) -> bool {
     const FILTERS: [&str; 3] = ["events", "find", "search_images"];
     // The name of a network is a text that stands in a body; the engine itself allows nearly anything.
     const TEXTS: [(&str, &str); 1] = [("create_network", "name")];
-    let is_name =
-        ["container", "containers", "image", "images", "network", "networks", "volume", "volumes", "name", "tag"];
+    let is_name = [
+        "container",
+        "containers",
+        "image",
+        "images",
+        "network",
+        "networks",
+        "volume",
+        "volumes",
+        "service",
+        "services",
+        "name",
+        "tag",
+    ];
     is_name.contains(&property)
         && !tool.starts_with("list_")
         && !FILTERS.contains(&tool)

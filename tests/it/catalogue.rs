@@ -105,6 +105,46 @@ const VOCABULARY: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "swarm",
+        &[
+            "inspect_swarm: r",
+            "get_swarm_join_tokens: r credentials",
+            "get_swarm_unlock_key: r credentials",
+            "init_swarm: m swarm",
+            "join_swarm: m swarm",
+            "update_swarm: m swarm",
+            "rotate_swarm_join_token: m swarm",
+            "unlock_swarm: m swarm",
+            "leave_swarm: d swarm",
+            "list_nodes: r",
+            "inspect_node: r",
+            "update_node: m swarm",
+            "remove_node: d swarm",
+            "list_services: r",
+            "inspect_service: r",
+            "service_tasks: r",
+            "service_logs: r",
+            "create_service: m swarm",
+            "update_service: m swarm",
+            "rollback_service: m swarm",
+            "scale_service: d [m] swarm",
+            "remove_service: d swarm",
+            "list_secrets: r",
+            "inspect_secret: r",
+            "create_secret: m swarm",
+            "remove_secret: d swarm",
+            "list_configs: r",
+            "inspect_config: r",
+            "create_config: m swarm",
+            "remove_config: d swarm",
+            "stack_ls: r",
+            "stack_ps: r",
+            "stack_services: r",
+            "stack_deploy: d [m] swarm",
+            "stack_rm: d swarm",
+        ],
+    ),
+    (
         "registry",
         &[
             "registry_list_tags: r",
@@ -118,7 +158,32 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
-const LATER: &[&str] = &["prune_images", "prune_system", "prune_build_cache"];
+const LATER: &[&str] = &[
+    "prune_images",
+    "prune_system",
+    "prune_build_cache",
+    "get_swarm_join_tokens",
+    "get_swarm_unlock_key",
+    "init_swarm",
+    "join_swarm",
+    "update_swarm",
+    "rotate_swarm_join_token",
+    "unlock_swarm",
+    "leave_swarm",
+    "inspect_node",
+    "update_node",
+    "remove_node",
+    "list_secrets",
+    "inspect_secret",
+    "create_secret",
+    "remove_secret",
+    "list_configs",
+    "inspect_config",
+    "create_config",
+    "remove_config",
+    "stack_deploy",
+    "stack_rm",
+];
 
 /// What some calls need beside what is written above, by their arguments.
 const SOMETIMES: &[(&str, Permission)] = &[
@@ -134,6 +199,8 @@ const SOMETIMES: &[(&str, Permission)] = &[
     ("stop_container", Permission::Volumes),
     ("kill_container", Permission::Volumes),
     ("prune_system", Permission::Volumes),
+    // Its payload is shown where that is asked for.
+    ("inspect_config", Permission::Files),
 ];
 
 /// A row of the vocabulary.

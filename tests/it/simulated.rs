@@ -330,6 +330,10 @@ const IMAGE: &str = "sha256:1a6e00001a6e00001a6e00001a6e00001a6e00001a6e00001a6e
 const SPARE: &str = "5ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e000";
 const FRONT: &str = "f0270000f0270000f0270000f0270000f0270000f0270000f0270000f0270000";
 
+const API: &str = "a9ia9ia9ia9ia9ia9ia9ia9i0";
+const TASK: &str = "7a5c7a5c7a5c7a5c7a5c7a5c0";
+const NODE: &str = "90de90de90de90de90de90de0";
+
 /// What can be named on it.
 pub(crate) fn world() -> World {
     World {
@@ -458,6 +462,22 @@ pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
         ("GET", ["volumes", "data"]) => ok(volume()),
         ("POST", ["volumes", "create"]) => json("201 Created", volume()),
         ("POST", ["build", "prune"]) => ok(json!({"CachesDeleted": ["x"], "SpaceReclaimed": 5})),
+        ("GET", ["services"]) => ok(json!([service()])),
+        ("GET", ["services", API | "api"]) => ok(service()),
+        ("GET", ["services", API, "logs"]) => Act::Send(answer(
+            "200 OK",
+            "application/vnd.docker.multiplexed-stream",
+            api,
+            &frame(1, &format!("2026-01-01T00:00:00.000000000Z com.docker.swarm.task.id={TASK} first\n")),
+        )),
+        ("GET", ["services", name]) => json("404 Not Found", json!({"message": format!("service {name} not found")})),
+        ("POST", ["services", "create"]) => json("201 Created", json!({"ID": API, "Warning": ""})),
+        ("POST", ["services", API, "update"]) => ok(json!({"Warnings": null})),
+        ("DELETE", ["services", API]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
+        ("GET", ["tasks"]) => ok(json!([task()])),
+        ("GET", ["nodes"]) => {
+            ok(json!([{"ID": NODE, "Description": {"Hostname": "host"}, "Spec": {"Role": "manager"}}]))
+        }
         ("GET", ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
             json("503 Service Unavailable", json!({"message": "This node is not a swarm manager."}))
         }
@@ -537,6 +557,22 @@ fn spare() -> Value {
 fn volume() -> Value {
     json!({"Name": "data", "Driver": "local", "Mountpoint": "/v", "Scope": "local", "CreatedAt": "2026-01-01T00:00:00Z",
         "Labels": {"a": "b"}, "Options": {"o": "password=x"}, "UsageData": {"Size": 10, "RefCount": 1}})
+}
+
+fn service() -> Value {
+    let spec = json!({"Name": "api", "Labels": {"com.docker.stack.namespace": "shop"},
+        "Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": {"ForceUpdate": 0, "ContainerSpec": {
+            "Image": "lab/base:1", "Args": ["sleep", "600"], "Env": ["SECRET=hunter2"]}}});
+    json!({"ID": API, "Version": {"Index": 7}, "CreatedAt": "2026-01-01T00:00:00Z", "UpdatedAt": "2026-01-01T00:00:00Z",
+        "Spec": spec, "PreviousSpec": spec, "Endpoint": {"Ports": [{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080}]},
+        "ServiceStatus": {"RunningTasks": 1, "DesiredTasks": 1, "CompletedTasks": 0}})
+}
+
+fn task() -> Value {
+    json!({"ID": TASK, "ServiceID": API, "NodeID": NODE, "Slot": 1, "DesiredState": "running",
+        "Spec": {"ForceUpdate": 0, "ContainerSpec": {"Image": "lab/base:1", "Args": ["sleep", "600"], "Env": ["SECRET=hunter2"]}},
+        "Status": {"State": "running", "Timestamp": "2026-01-01T00:00:00Z", "Message": "started",
+            "ContainerStatus": {"ContainerID": WEB, "PID": 42, "ExitCode": 0}}})
 }
 
 fn stats() -> Value {

@@ -54,6 +54,13 @@ impl OwnEngine {
         })
     }
 
+    /// One that may be part of a swarm; its name in there is the one given.
+    pub fn of_swarm(release: Release, name: &str) -> Self {
+        // Its containers end with it: what outlives its engine is refused in a swarm.
+        let prepare = format!("hostname {name};");
+        Self::with(release, &prepare, |settings| settings["live-restore"] = false.into())
+    }
+
     fn with(release: Release, prepare: &str, set: impl FnOnce(&mut serde_json::Value)) -> Self {
         let directory = tempfile::Builder::new().prefix("qmf-").tempdir().expect("a directory");
         let home = directory.path().to_str().unwrap();

@@ -32,7 +32,8 @@ impl Space {
     pub fn start(network: Network, log: &Path, path: &str, command: &[&str]) -> Self {
         // The kernel ends it with the thread of the test, where that cannot do so itself.
         let mut start = Command::new("setpriv");
-        start.args(["--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child"]);
+        start.args(["--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--mount-proc", "--uts"]);
+        start.args(["--fork", "--kill-child"]);
         if network == Network::Own {
             start.arg("--net");
         }
@@ -65,7 +66,7 @@ impl Space {
         let mut enter = Command::new("setpriv");
         enter
             .args(["--pdeathsig", "KILL", "nsenter", "--target", &self.init.to_string()])
-            .args(["--mount", "--net", "--pid"])
+            .args(["--mount", "--net", "--pid", "--uts"])
             .args(command)
             .env("PATH", path)
             .stdin(Stdio::null());
@@ -166,6 +167,18 @@ impl Link {
 
     fn inside(&self, arguments: &[&str]) {
         run(Command::new("nsenter").args(["--target", &self.init.to_string(), "--net", "ip"]).args(arguments));
+    }
+}
+
+/// Connects two spaces with each other and with nothing else; their addresses are `10.77.0.1` and `10.77.0.2`.
+pub fn connect(one: &Space, other: &Space) {
+    let (first, second) = (one.init().to_string(), other.init().to_string());
+    let pair = ["link", "add", "cable", "netns", &first, "type", "veth", "peer", "name", "cable", "netns", &second];
+    run(Command::new("ip").args(pair));
+    for (init, number) in [(&first, 1), (&second, 2)] {
+        for arguments in [format!("addr add 10.77.0.{number}/24 dev cable"), "link set cable up".to_owned()] {
+            run(Command::new("nsenter").args(["--target", init, "--net", "ip"]).args(arguments.split(' ')));
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use crate::{
 
 /// By labels that begin so, others find what is theirs.
 const RESERVED: &[&str] = &["com.docker.compose.", "com.docker.swarm.", "quaymaster.", "traefik."];
+/// Where a service has its variables, and those that it had before its last update.
+const OF_SERVICE: [&str; 3] = ["Spec", "TaskTemplate", "ContainerSpec"];
+const BEFORE: [&str; 3] = ["PreviousSpec", "TaskTemplate", "ContainerSpec"];
 /// The last word of a name whose value is a secret.
 const SECRET: &[&str] = &[
     "PASSWORD",
@@ -37,7 +40,11 @@ const SWITCHES: &[&str] = &["true", "false", "yes", "no", "on", "off", "0", "1",
 /// The variables with a literal secret, but for those that an image or a container of the call has already.
 pub(super) fn variables<'a>(given: impl Iterator<Item = &'a str>, objects: &[Object], place: &str) -> Vec<Hit> {
     let known = |variable: &str| {
-        let mut known = objects.iter().flat_map(|object| read::texts(read::part(&object.facts, &["Config"]), "Env"));
+        let places: [&[&str]; 3] = [&["Config"], &OF_SERVICE, &BEFORE];
+        let mut known = objects
+            .iter()
+            .flat_map(|object| places.map(|place| read::part(&object.facts, place)))
+            .flat_map(|place| read::texts(place, "Env"));
         // Whatever was looked at has its values masked.
         let masked = redact::variable(variable);
         known.any(|known| known == variable || known == masked)

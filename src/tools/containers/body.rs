@@ -1,10 +1,5 @@
 //! The body of a new container: typed arguments in, the engine's document out; and its creation.
 
-mod mounts;
-mod ports;
-pub(super) mod values;
-mod variables;
-
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::{
@@ -16,7 +11,6 @@ use bollard::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::variables::{resolved, variables};
 use super::pull::{self, Pull};
 use crate::{
     docker::{Docker, names},
@@ -24,6 +18,11 @@ use crate::{
     redact,
     secret::SCHEME,
     tool::{Access, BodyKind, Call, Object, ObjectKind, Permission, Plan},
+    tools::body::{
+        arguments, filled, mounts, ports, values,
+        variables::{resolved, variables},
+        words,
+    },
 };
 
 /// From this API version on a container can be created on several networks at once.
@@ -357,26 +356,4 @@ pub(super) async fn remains(docker: &Docker, id: &str, error: Error) -> Error {
     error.hint(format!(
         "{hint}container {name} was created and remains: mend the cause and use start_container, or use remove_container"
     ))
-}
-
-/// Arguments of a process: anything but NUL.
-pub(super) fn arguments(argument: &str, given: &[String]) -> Result<()> {
-    match given.iter().find(|text| text.contains('\0')) {
-        Some(text) => Err(values::wrong(argument, text, "not allowed", "no NUL in it")),
-        None => Ok(()),
-    }
-}
-
-/// Text on one line.
-pub(super) fn words(argument: &str, given: Option<&String>) -> Result<Option<String>> {
-    match given {
-        Some(text) if text.is_empty() || text.chars().any(char::is_control) => {
-            Err(values::wrong(argument, text, "not allowed", "one line of text, without control characters"))
-        }
-        given => Ok(given.cloned()),
-    }
-}
-
-fn filled<T>(items: Vec<T>) -> Option<Vec<T>> {
-    Some(items).filter(|items| !items.is_empty())
 }

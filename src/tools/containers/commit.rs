@@ -6,7 +6,6 @@ use bollard::{models::ContainerConfig, query_parameters::CommitContainerOptionsB
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::body::arguments;
 use crate::{
     docker::{
         Docker,
@@ -14,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     tool::{Access, BodyKind, Call, Permission, Plan, Summary, Tool},
-    tools::{pull::reference::Reference, view::short_id},
+    tools::{body::arguments, pull::reference::Reference, view::short_id},
 };
 
 /// How long the copy of a large container may take.

@@ -12,11 +12,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    body::{arguments, resolved, variables, words},
-    output::{Output, Transcript},
-    redaction::told,
-};
+use super::output::{Output, Transcript};
 use crate::{
     docker::{
         Docker, Target,
@@ -27,6 +23,14 @@ use crate::{
     redact::Masks,
     secret::{SCHEME, random},
     tool::{Access, BodyKind, Call, Course, Object, Permission, Plan, Text, Tool},
+    tools::{
+        body::{
+            arguments,
+            variables::{resolved, variables},
+            words,
+        },
+        redaction::told,
+    },
 };
 
 /// How long a command may take when nobody says.

@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     tool::{Access, Call, Effect, Object, Permission, Plan, Tool},
     tools::{
+        logs,
         outcome::{self, Outcomes},
         view::{flag, text as field},
     },
@@ -287,7 +288,7 @@ async fn last_state(docker: &Docker, container: &Object) -> String {
     if flag(&state, "OOMKilled") {
         text.push_str(", killed for lack of memory");
     }
-    if let Ok(lines) = super::logs::last_lines(docker, container, 5).await
+    if let Ok(lines) = logs::last_lines(docker, container, 5).await
         && !lines.is_empty()
     {
         text.push_str("; last lines: ");

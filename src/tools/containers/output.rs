@@ -4,11 +4,11 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tokio::io::AsyncRead;
 
-use super::redaction::{Redaction, Shown};
 use crate::{
     docker::stream::{Lines, Output as Written, Source},
     error::Result,
     redact::Masks,
+    tools::redaction::{Redaction, Shown},
 };
 
 /// Standard output and standard error, line by line as they may be shown.

@@ -10,15 +10,17 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     body::{Made, NewContainer, remains},
-    logs::last_lines,
     output::Transcript,
-    redaction::told,
 };
 use crate::{
     docker::{Docker, Target, names::quote},
     error::{Error, Kind, Result},
     tool::{Access, Answer, Call, Json, Object, Output, Permission, Plan, Summary, Tool, schema, text},
-    tools::view::{short_id, text as field},
+    tools::{
+        logs::last_lines,
+        redaction::told,
+        view::{short_id, text as field},
+    },
 };
 
 const ACCESS: Access =

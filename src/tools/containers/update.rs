@@ -5,12 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::values;
 use crate::{
     docker::{Docker, names},
     error::{Error, Result},
     tool::{Access, BodyKind, Call, Object, Permission, Plan, Summary, Tool, text::count},
-    tools::view::{bytes, short_id, text},
+    tools::{
+        body::values,
+        view::{bytes, short_id, text},
+    },
 };
 
 /// Gives a container another name.

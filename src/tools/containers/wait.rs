@@ -1,35 +1,35 @@
-//! Waiting for a container or an image to become what it is meant to be; a time-out is an answer.
+//! Waiting for a container, an image or a part of a swarm to become what it is meant to be; a time-out is an answer.
+
+mod container;
+mod node;
+mod service;
 
 use std::time::Duration;
 
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{
-    logs::{Ending, Entry, Position, Reading, Step, Wanted, pattern},
-    redaction::Redaction,
-};
 use crate::{
     docker::{Docker, names::quote},
     error::{Error, Kind as ErrorKind, Result},
-    tool::{Access, Call, Object, Plan, Summary, Tool},
+    tool::{Access, Call, Object, ObjectKind, Plan, Summary, Tool},
     tools::{
+        logs::{Position, pattern},
+        redaction::Redaction,
         time,
-        view::{clipped, text},
+        view::clipped,
     },
 };
 
 /// The time between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many lines that are there already are looked through.
-const LINES_BEFORE: usize = 200;
 /// The most characters of a line in the answer.
 const LONGEST_LINE: usize = 300;
 
-/// Waits until a container runs, is healthy, has exited, is removed or logs a line, or an image is there.
+/// Waits until a container runs, is healthy, has exited, is removed or logs a line, an image is there, a node of a
+/// swarm is ready, a service or a stack has converged.
 ///
 /// A time-out is no error: the answer says `met` false and what was seen last. What does not exist
 /// yet is waited for. Many clients give up after 60 s: wait again rather than longer.
@@ -39,9 +39,10 @@ pub(super) struct WaitFor {
     /// What is waited for. Default: container.
     #[serde(default)]
     kind: Kind,
-    /// A container's name or id, an image's reference or id.
+    /// A name or an id.
     target: String,
-    /// What it has to become; an image only `present` or `removed`.
+    /// What it has to become: an image `present` or `removed`, a node `ready`, `down`, `present` or `removed`, a
+    /// service or stack `converged`, `running` or `removed`, a container any of the others.
     until: Condition,
     /// For `log_match`: a regular expression; the last 200 lines count too.
     #[serde(default)]
@@ -59,6 +60,33 @@ enum Kind {
     #[default]
     Container,
     Image,
+    Node,
+    Service,
+    Stack,
+}
+
+impl Kind {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Container => "a container",
+            Self::Image => "an image",
+            Self::Node => "a node",
+            Self::Service => "a service",
+            Self::Stack => "a stack",
+        }
+    }
+
+    /// What it can become.
+    const fn conditions(self) -> &'static [Condition] {
+        use Condition::{Converged, Down, Exited, Healthy, LogMatch, Present, Ready, Removed, Running};
+        match self {
+            Self::Container => &[Running, Healthy, Exited, Removed, LogMatch, Present],
+            Self::Image => &[Present, Removed],
+            Self::Node => &[Ready, Down, Present, Removed],
+            Self::Service => &[Converged, Running, Removed, LogMatch, Present],
+            Self::Stack => &[Converged, Running, Removed, Present],
+        }
+    }
 }
 
 /// What it has to become.
@@ -71,6 +99,9 @@ enum Condition {
     Removed,
     LogMatch,
     Present,
+    Ready,
+    Down,
+    Converged,
 }
 
 impl Condition {
@@ -82,7 +113,15 @@ impl Condition {
             Self::Removed => "removed",
             Self::LogMatch => "a matching log line",
             Self::Present => "present",
+            Self::Ready => "ready",
+            Self::Down => "down",
+            Self::Converged => "converged",
         }
+    }
+
+    /// The word of the argument.
+    const fn argument(self) -> &'static str {
+        if let Self::LogMatch = self { "log_match" } else { self.words() }
     }
 }
 
@@ -150,19 +189,24 @@ impl Tool for WaitFor {
         self.pattern()?;
         let plan = Plan::declared(Self::ACCESS);
         Ok(match self.look(reading).await? {
-            Some(object) => plan.on([object]),
-            None => plan,
+            // A stack is no object: it is a label.
+            Some(object) if self.kind != Kind::Stack => plan.on([object]),
+            _ => plan,
         })
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Waited> {
         let started = Instant::now();
+        let last = match self.kind {
+            Kind::Stack => self.look(docker).await?,
+            _ => plan.objects.into_iter().next(),
+        };
         let mut wait = Wait {
             pattern: self.pattern()?,
             tool: &self,
             docker,
             end: started + self.timeout(),
-            last: plan.objects.into_iter().next(),
+            last,
             existed: false,
             position: None,
             redaction: None,
@@ -189,12 +233,11 @@ impl WaitFor {
 
     /// The pattern, or why the arguments do not fit each other.
     fn pattern(&self) -> Result<Option<Regex>> {
-        if self.kind == Kind::Image && !matches!(self.until, Condition::Present | Condition::Removed) {
-            return Err(Error::invalid(format!(
-                "argument \"until\": an image is never {}",
-                if self.until == Condition::LogMatch { "logging" } else { self.until.words() }
-            ))
-            .hint("for an image: present or removed"));
+        let conditions = self.kind.conditions();
+        if !conditions.contains(&self.until) {
+            let (kind, words) = (self.kind.words(), conditions.iter().map(|condition| condition.argument()));
+            return Err(Error::invalid(format!("argument \"until\": {kind} is never {}", self.until.argument()))
+                .hint(format!("for {kind}: {}", words.collect::<Vec<_>>().join(", "))));
         }
         match (self.until, &self.pattern) {
             (Condition::LogMatch, Some(text)) => Ok(Some(pattern("pattern", text, false)?)),
@@ -213,6 +256,9 @@ impl WaitFor {
         let found = match self.kind {
             Kind::Container => docker.container("target", &self.target).await,
             Kind::Image => docker.image("target", &self.target).await,
+            Kind::Node => docker.node("target", &self.target).await,
+            Kind::Service => service::look(docker, &self.target).await,
+            Kind::Stack => service::look_at_stack(docker, &self.target).await,
         };
         match found {
             Ok(object) => Ok(Some(object)),
@@ -259,7 +305,7 @@ impl Wait<'_> {
                         self.seen.line_time = entry.time.map(time::milliseconds);
                         true
                     }
-                    Ok(None) if has_ended(&container) => {
+                    Ok(None) if container::has_ended(&container) => {
                         self.note = Some("it has ended, and its log has no matching line".to_owned());
                         return Ok(false);
                     }
@@ -284,70 +330,19 @@ impl Wait<'_> {
             }
         }
     }
-
-    /// Waits in the daemon for the end of a container: nothing is missed, and a removed one's exit
-    /// code is known too.
-    async fn exit(&mut self, container: &Object) -> bool {
-        if matches!(status(container), "created" | "removing") {
-            return false;
-        }
-        match timeout_at(self.end, self.docker.wait(&container.id, "not-running")).await {
-            Ok(Ok(code)) => {
-                self.seen = match self.tool.look(self.docker).await {
-                    Ok(after) => Seen::of(after.as_ref(), true),
-                    Err(_) => Seen { state: "exited".to_owned(), ..Seen::default() },
-                };
-                self.seen.exit_code = code;
-                true
-            }
-            // A proxy in front of the engine may refuse it: then looking has to do.
-            _ => false,
-        }
-    }
-
-    /// Reads the log until a line matches, the log ends, or the time is up.
-    async fn line(&mut self, container: &Object) -> Result<Option<Entry>> {
-        let Some(pattern) = &self.pattern else { return Ok(None) };
-        let tail = self.position.is_none().then_some(LINES_BEFORE);
-        let wanted = Wanted { tail, from: self.position, follow: true, ..Wanted::default() };
-        if self.redaction.as_ref().is_none_or(|(id, _)| *id != container.id) {
-            let redaction = Redaction::new(&container.masks, wanted.is_whole());
-            self.redaction = Some((container.id.clone(), redaction));
-        }
-        let Some((_, redaction)) = &mut self.redaction else { return Ok(None) };
-        let mut reading = match timeout_at(self.end, Reading::open(self.docker, container, wanted)).await {
-            Err(_) => return Ok(None),
-            Ok(opened) => opened?,
-        };
-        loop {
-            match reading.next(self.end, self.tool.timeout(), redaction).await? {
-                Step::Entries(entries) => {
-                    for entry in entries {
-                        Position::pass(&mut self.position, &entry);
-                        if pattern.is_match(&entry.text) {
-                            return Ok(Some(entry));
-                        }
-                    }
-                }
-                Step::End(Ending::Complete | Ending::Broken | Ending::Late | Ending::Silent) => return Ok(None),
-            }
-        }
-    }
 }
 
 impl Seen {
     fn of(object: Option<&Object>, existed: bool) -> Self {
-        let Some(object) = object else {
-            let state = if existed { "removed" } else { "not there" };
-            return Self { state: state.to_owned(), ..Self::default() };
-        };
-        let state = status(object);
-        let exit_code = object.fact("/State/ExitCode").and_then(Value::as_i64);
-        Self {
-            state: if state.is_empty() { "present".to_owned() } else { state.to_owned() },
-            health: health(object).map(str::to_owned),
-            exit_code: exit_code.filter(|_| has_ended(object)),
-            ..Self::default()
+        let state = |state: &str| Self { state: state.to_owned(), ..Self::default() };
+        match object {
+            None => state(if existed { "removed" } else { "not there" }),
+            Some(object) => match object.kind {
+                ObjectKind::Container => container::seen(object),
+                ObjectKind::Node => node::seen(object),
+                ObjectKind::Service => service::seen(object),
+                _ => state("present"),
+            },
         }
     }
 }
@@ -357,72 +352,12 @@ fn judge(until: Condition, object: Option<&Object>, existed: bool) -> Verdict {
         let is_gone = until == Condition::Removed || (until == Condition::Exited && existed);
         return if is_gone { Verdict::Met } else { Verdict::NotYet };
     };
-    let met = match until {
-        Condition::Present => true,
-        Condition::Running => status(object) == "running",
-        Condition::Exited => has_ended(object),
-        Condition::Healthy if health(object).is_none() && status(object) == "running" => {
-            return Verdict::Never("it has no health check: wait for running, or for a log line");
-        }
-        Condition::Healthy => health(object) == Some("healthy"),
-        Condition::Removed | Condition::LogMatch => false,
-    };
-    if met { Verdict::Met } else { Verdict::NotYet }
-}
-
-fn status(object: &Object) -> &str {
-    object.fact("/State").map(|state| text(state, "Status")).unwrap_or_default()
-}
-
-fn has_ended(object: &Object) -> bool {
-    matches!(status(object), "exited" | "dead")
-}
-
-fn health(object: &Object) -> Option<&str> {
-    object.fact("/State/Health").map(|health| text(health, "Status")).filter(|status| !matches!(*status, "" | "none"))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::tool::ObjectKind;
-
-    fn container(state: &Value) -> Object {
-        Object::listed(ObjectKind::Container, "0".into(), "web".into(), json!({"State": state}))
-    }
-
-    #[test]
-    fn the_table() {
-        use Condition::{Exited, Healthy, Present, Removed, Running};
-        use Verdict::{Met, NotYet};
-        let running = container(&json!({"Status": "running", "ExitCode": 0}));
-        let starting = container(&json!({"Status": "running", "Health": {"Status": "starting"}}));
-        let healthy = container(&json!({"Status": "running", "Health": {"Status": "healthy"}}));
-        let exited = container(&json!({"Status": "exited", "ExitCode": 3}));
-        let future = container(&json!({"Status": "dreaming"}));
-        for (until, object, existed, verdict) in [
-            (Running, Some(&running), true, Met),
-            (Running, Some(&exited), true, NotYet),
-            (Running, Some(&future), true, NotYet),
-            (Running, None, false, NotYet),
-            (Healthy, Some(&starting), true, NotYet),
-            (Healthy, Some(&healthy), true, Met),
-            (Healthy, Some(&exited), true, NotYet),
-            (Exited, Some(&running), true, NotYet),
-            (Exited, Some(&exited), true, Met),
-            (Exited, None, true, Met),
-            (Exited, None, false, NotYet),
-            (Removed, Some(&exited), true, NotYet),
-            (Removed, None, false, Met),
-            (Present, Some(&exited), true, Met),
-            (Present, None, true, NotYet),
-        ] {
-            assert_eq!(judge(until, object, existed), verdict, "{until:?} {:?}", object.map(|object| &object.facts));
-        }
-        assert!(matches!(judge(Healthy, Some(&running), true), Verdict::Never(_)));
-        assert_eq!(Seen::of(Some(&exited), true).exit_code, Some(3));
-        assert_eq!(Seen::of(Some(&running), true).exit_code, None);
+    match (until, object.kind) {
+        (Condition::Present, _) => Verdict::Met,
+        (Condition::Removed, _) => Verdict::NotYet,
+        (_, ObjectKind::Container) => container::judge(until, object),
+        (_, ObjectKind::Node) => node::judge(until, object),
+        (_, ObjectKind::Service) => service::judge(until, object),
+        _ => Verdict::NotYet,
     }
 }

@@ -13,7 +13,7 @@ use self::query::{Query, Rank, Trait};
 use super::line;
 use crate::{
     docker::{Docker, Target, names::quote},
-    error::{Error, Result},
+    error::{Error, Kind as ErrorKind, Result},
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, text::count},
     tools::view::{short_id, text},
 };
@@ -23,9 +23,9 @@ const SHOWN: usize = 20;
 /// The longest text of somebody else's in a hit, in characters.
 const LONGEST: usize = 100;
 
-/// Finds on which host something is: containers, images, networks, volumes.
+/// Finds on which host something is: containers, images, networks, volumes, services.
 ///
-/// By name, id, image, label, compose project or service, published port, or IP address; exact hits come first.
+/// By name, id, image, label, project or stack, compose service, published port, or IP address; exact hits come first.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Find {
@@ -44,6 +44,7 @@ enum Kind {
     Image,
     Network,
     Volume,
+    Service,
     #[default]
     Any,
 }
@@ -56,7 +57,8 @@ impl Kind {
             Self::Image => &[Self::Image],
             Self::Network => &[Self::Network],
             Self::Volume => &[Self::Volume],
-            Self::Any => &[Self::Container, Self::Image, Self::Network, Self::Volume],
+            Self::Service => &[Self::Service],
+            Self::Any => &[Self::Container, Self::Image, Self::Network, Self::Volume, Self::Service],
         }
     }
 
@@ -66,6 +68,7 @@ impl Kind {
             Self::Image => "image",
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::Service => "service",
             Self::Any => "any",
         }
     }
@@ -75,6 +78,7 @@ impl Kind {
             Self::Image => "/images/json",
             Self::Network => "/networks",
             Self::Volume => "/volumes",
+            Self::Service => "/services",
             Self::Container | Self::Any => "/containers/json",
         }
     }
@@ -149,6 +153,8 @@ impl FleetTool for Find {
                 Ok(list) => part
                     .hits
                     .extend(kind.documents(&list).filter_map(|document| hit(docker.host(), kind, document, &query))),
+                // Only a manager of a swarm has services.
+                Err(error) if kind == Kind::Service && error.kind() == ErrorKind::Conflict => {}
                 Err(error) => part.unread.push((kind, error)),
             }
         }
@@ -204,13 +210,19 @@ fn hit(host: &str, kind: Kind, document: &Value, query: &Query) -> Option<(Rank,
     let traits = traits(kind, document);
     let (rank, found) =
         traits.iter().filter_map(|property| Some((query.rank(property)?, property))).min_by_key(|(rank, _)| *rank)?;
-    let id = (kind != Kind::Volume).then(|| short_id(text(document, "Id")));
+    let id = (kind != Kind::Volume).then(|| short_id(id(kind, document)));
     let name = match traits.iter().find_map(Trait::name) {
         Some(name) => line(name, LONGEST),
         None => id.clone().unwrap_or_default(),
     };
     let of_container = |field: &str| (kind == Kind::Container).then(|| line(text(document, field), LONGEST));
-    let image = of_container("Image").map(|image| if image.starts_with("sha256:") { short_id(&image) } else { image });
+    let of_service = || {
+        let image = document.pointer("/Spec/TaskTemplate/ContainerSpec/Image").and_then(Value::as_str)?;
+        (kind == Kind::Service).then(|| line(image, LONGEST))
+    };
+    let image = of_container("Image")
+        .or_else(of_service)
+        .map(|image| if image.starts_with("sha256:") { short_id(&image) } else { image });
     Some((
         rank,
         Hit {
@@ -232,14 +244,16 @@ fn traits(kind: Kind, document: &Value) -> Vec<Trait<'_>> {
         Kind::Image => of_image(document),
         Kind::Network => of_network(document),
         Kind::Volume => vec![Trait::Name(text(document, "Name"))],
+        Kind::Service => of_service(document),
     };
     if kind != Kind::Volume {
-        traits.push(Trait::Id(text(document, "Id")));
+        traits.push(Trait::Id(id(kind, document)));
     }
-    for (key, value) in document.get("Labels").and_then(Value::as_object).into_iter().flatten() {
+    let labels = if kind == Kind::Service { document.pointer("/Spec/Labels") } else { document.get("Labels") };
+    for (key, value) in labels.and_then(Value::as_object).into_iter().flatten() {
         let value = value.as_str().unwrap_or_default();
         match key.as_str() {
-            "com.docker.compose.project" => traits.push(Trait::Project(value)),
+            "com.docker.compose.project" | "com.docker.stack.namespace" => traits.push(Trait::Project(value)),
             "com.docker.compose.service" => traits.push(Trait::Service(value)),
             _ => {}
         }
@@ -265,6 +279,23 @@ fn of_container(document: &Value) -> Vec<Trait<'_>> {
     });
     let image = [Trait::Image(text(document, "Image")), Trait::Id(text(document, "ImageID"))];
     names.chain(ports).chain(addresses).chain(image).collect()
+}
+
+fn of_service(document: &Value) -> Vec<Trait<'_>> {
+    let at = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let ports = document.pointer("/Endpoint/Ports").and_then(Value::as_array).into_iter().flatten();
+    let ports = ports.filter_map(|port| {
+        let number = |field: &str| port.get(field).and_then(Value::as_u64);
+        let public = number("PublishedPort").filter(|port| *port > 0);
+        Some(Trait::Port { public, private: number("TargetPort")?, protocol: text(port, "Protocol") })
+    });
+    let own = [Trait::Name(at("/Spec/Name")), Trait::Image(at("/Spec/TaskTemplate/ContainerSpec/Image"))];
+    own.into_iter().chain(ports).collect()
+}
+
+/// The managers of a swarm spell it in another way than engines.
+fn id(kind: Kind, document: &Value) -> &str {
+    text(document, if kind == Kind::Service { "ID" } else { "Id" })
 }
 
 fn of_image(document: &Value) -> Vec<Trait<'_>> {
@@ -358,6 +389,17 @@ mod tests {
         let network = json!({"Id": "aa", "Name": "back end", "IPAM": {"Config": [{"Subnet": "10.0.3.0/24", "Gateway": "10.0.3.1"}]}});
         for query in ["back end", "10.0.3.0/24", "10.0.3.1"] {
             assert_eq!(matched(Kind::Network, &network, query).map(|found| found.0), Some(Rank::Exact), "{query}");
+        }
+        let service = json!({"ID": "xk2abcdefabcdef99", "Spec": {"Name": "shop_web", "Labels": {"com.docker.stack.namespace": "shop"},
+            "TaskTemplate": {"ContainerSpec": {"Image": "lab/web:1"}}}, "Endpoint": {"Ports": [{"TargetPort": 80, "PublishedPort": 8080, "Protocol": "tcp"}]}});
+        for (query, by) in [
+            ("shop_web", "name"),
+            ("shop", "project shop"),
+            ("lab/web", "image lab/web:1"),
+            ("8080", "port 8080->80/tcp"),
+            ("xk2abc", "id"),
+        ] {
+            assert_eq!(matched(Kind::Service, &service, query), Some((Rank::Exact, by.into())), "{query}");
         }
         let volume = json!({"Name": "pgdata", "Labels": {"com.docker.compose.project": "shop"}});
         assert_eq!(matched(Kind::Volume, &volume, "shop"), Some((Rank::Exact, "project shop".into())));

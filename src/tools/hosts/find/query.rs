@@ -100,7 +100,8 @@ impl Query {
         }
         let text = text.to_lowercase();
         let id = text.strip_prefix("sha256:").unwrap_or(&text);
-        let is_id = id.len() >= DIGITS && id.chars().all(|digit| digit.is_ascii_hexdigit());
+        // Those of a swarm have letters of the whole alphabet.
+        let is_id = id.len() >= DIGITS && id.chars().all(|digit| digit.is_ascii_alphanumeric());
         let id = is_id.then(|| id.to_owned());
         Ok(Self { port: port(&text), address: text.trim_matches(['[', ']']).parse().ok(), id, text })
     }

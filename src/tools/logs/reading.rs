@@ -1,6 +1,6 @@
-//! One reading of a container's log: entries with their times, and the position from which to go on.
+//! One reading of a log: entries with their times, and the position from which to go on.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
@@ -12,14 +12,19 @@ use crate::{
         stream::{Bytes, Line, Lines, Source},
     },
     error::{Error, Kind, Result},
-    tool::Object,
-    tools::{containers::redaction::Redaction, time, view::text},
+    tool::{Object, ObjectKind},
+    tools::{redaction::Redaction, time, view::text},
 };
 
 /// How long the daemon may take to begin: with `since` it skips what is older in silence.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// The engine stores a line in pieces of this size.
 const PIECE: usize = 16 << 10;
+
+/// What names the task among the details of a line.
+const TASK: &str = "com.docker.swarm.task.id=";
+/// So much of the id of a task that is not known any more.
+const SHORT_ID: usize = 12;
 
 /// What is asked of the engine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,11 +43,57 @@ pub(crate) struct Wanted {
     pub(crate) follow: bool,
 }
 
+/// Whose log it is.
+pub(crate) struct Log<'a> {
+    /// The container or the service.
+    pub(crate) object: &'a Object,
+    /// What the tasks of a service are called, by their ids.
+    tasks: Option<BTreeMap<String, Arc<str>>>,
+}
+
+impl<'a> Log<'a> {
+    /// A container's.
+    pub(crate) fn of_container(container: &'a Object) -> Self {
+        Self { object: container, tasks: None }
+    }
+
+    /// A service's, whose tasks write each for itself.
+    pub(crate) fn of_service(service: &'a Object, tasks: BTreeMap<String, Arc<str>>) -> Self {
+        Self { object: service, tasks: Some(tasks) }
+    }
+
+    /// Whether several write into it, whose lines the engine does not sort.
+    pub(crate) fn has_many_writers(&self) -> bool {
+        self.tasks.is_some()
+    }
+
+    /// `container` or `service`.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.object.kind.as_str()
+    }
+
+    /// Where its text comes from.
+    pub(crate) fn source(&self) -> String {
+        format!("{} {}", self.kind(), self.object.name)
+    }
+
+    fn target(&self) -> Target {
+        let target = Target::new(format!("/{}s/{}/logs", self.kind(), self.object.id));
+        if self.has_many_writers() { target.query("details", "1") } else { target }
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.object.is(if self.has_many_writers() { "/Spec/TaskTemplate/ContainerSpec/TTY" } else { "/Config/Tty" })
+    }
+}
+
 /// One line of a log as it may be shown: nothing of it is looked at before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// When the engine took it; absent for words of the engine itself.
     pub(crate) time: Option<Timestamp>,
+    /// Which task of a service wrote it.
+    pub(crate) task: Option<Arc<str>>,
     /// Where it came from.
     pub(crate) source: Source,
     /// Its text; a very long one lacks its end.
@@ -55,15 +106,16 @@ pub(crate) struct Entry {
 
 impl Entry {
     fn of(raw: Raw, redaction: &mut Redaction) -> Self {
-        let Raw { time, source, text, skipped } = raw;
-        let shown = redaction.line(source, &text, skipped);
-        Self { time, source, text: shown.text, skipped: shown.skipped, masked: shown.masked }
+        let Raw { time, task, source, text, skipped } = raw;
+        let shown = redaction.line_of(task.as_ref(), source, &text, skipped);
+        Self { time, task, source, text: shown.text, skipped: shown.skipped, masked: shown.masked }
     }
 }
 
 /// One line of a log as the engine sent it, without its time.
 struct Raw {
     time: Option<Timestamp>,
+    task: Option<Arc<str>>,
     source: Source,
     text: String,
     skipped: usize,
@@ -75,12 +127,26 @@ impl Raw {
         let Some((stamp, rest)) = text.split_once(' ') else {
             // A line that was empty, or words of the engine itself.
             let time = text.parse().ok();
-            return Self { time, source, text: if time.is_some() { String::new() } else { text }, skipped };
+            return Self { time, task: None, source, text: if time.is_some() { String::new() } else { text }, skipped };
         };
-        let Ok(time) = stamp.parse::<Timestamp>() else { return Self { time: None, source, text, skipped } };
+        let Ok(time) = stamp.parse::<Timestamp>() else {
+            return Self { time: None, task: None, source, text, skipped };
+        };
         // The engine repeats the time in front of every piece of a long line.
         let text = if rest.len() > PIECE { rest.replace(&format!("{stamp} "), "") } else { rest.to_owned() };
-        Self { time: Some(time), source, text, skipped }
+        Self { time: Some(time), task: None, source, text, skipped }
+    }
+
+    /// Takes off what the engine says of the task in front of a line of a service.
+    fn told(mut self, tasks: Option<&BTreeMap<String, Arc<str>>>) -> Self {
+        let Some(tasks) = tasks.filter(|_| self.time.is_some()) else { return self };
+        let (details, rest) = self.text.split_once(' ').unwrap_or((&self.text, ""));
+        let id = details.split(',').find_map(|detail| detail.strip_prefix(TASK));
+        let Some(id) = id else { return self };
+        self.task =
+            Some(tasks.get(id).cloned().unwrap_or_else(|| id.chars().take(SHORT_ID).collect::<String>().into()));
+        self.text = rest.to_owned();
+        self
     }
 }
 
@@ -193,13 +259,15 @@ pub(crate) struct Reading {
     bytes: Bytes,
     lines: Option<Lines>,
     resume: Option<Position>,
+    tasks: Option<BTreeMap<String, Arc<str>>>,
 }
 
 impl Reading {
-    /// Opens a container's log.
-    pub(crate) async fn open(docker: &Docker, container: &Object, wanted: Wanted) -> Result<Self> {
+    /// Opens a log.
+    pub(crate) async fn open(docker: &Docker, log: &Log<'_>, wanted: Wanted) -> Result<Self> {
         let flag = |on: bool| if on { "1" } else { "0" };
-        let mut target = Target::new(format!("/containers/{}/logs", container.id))
+        let mut target = log
+            .target()
             .query("stdout", flag(wanted.only != Some(Source::Stderr)))
             .query("stderr", flag(wanted.only != Some(Source::Stdout)))
             .query("timestamps", "1")
@@ -212,11 +280,11 @@ impl Reading {
         if let Some(until) = wanted.until {
             target = target.query("until", time::parameter(until));
         }
-        let bytes = docker.bytes(target).await.map_err(|error| unreadable(error, container))?;
+        let bytes = docker.bytes(target).await.map_err(|error| unreadable(error, log.object))?;
         // How long a silence may be is for `next` to say.
         let bytes = bytes.patient(Duration::MAX);
-        let framed = bytes.multiplexed().unwrap_or(!container.is("/Config/Tty"));
-        Ok(Self { bytes, lines: Some(Lines::new(framed)), resume: wanted.from })
+        let framed = bytes.multiplexed().unwrap_or(!log.has_terminal());
+        Ok(Self { bytes, lines: Some(Lines::new(framed)), resume: wanted.from, tasks: log.tasks.clone() })
     }
 
     /// The next entries, but not after `end`, and not after a silence longer than `idle`.
@@ -224,9 +292,9 @@ impl Reading {
         let mut found = Vec::new();
         while found.is_empty() {
             let Some(mut lines) = self.lines.take() else { return Ok(Step::End(Ending::Complete)) };
-            let resume = &mut self.resume;
+            let (resume, tasks) = (&mut self.resume, self.tasks.as_ref());
             let mut keep = |line: Line| {
-                let raw = Raw::of(line);
+                let raw = Raw::of(line).told(tasks);
                 if !resume.as_mut().is_some_and(|resume| resume.has_passed(raw.time, raw.source)) {
                     found.push(Entry::of(raw, redaction));
                 }
@@ -250,17 +318,30 @@ impl Reading {
 }
 
 /// A driver that sends its lines away and keeps none answers with 501.
-fn unreadable(error: Error, container: &Object) -> Error {
+fn unreadable(error: Error, object: &Object) -> Error {
     // Engine 20.10 says so of one that is going at this moment.
     if error.kind() == Kind::Conflict && error.message().contains("marked for removal") {
-        return Error::not_found(format!("container {} is being removed", quote(&container.name)));
+        return Error::not_found(format!("container {} is being removed", quote(&object.name)));
     }
     if error.kind() != Kind::Unsupported {
         return error;
     }
-    let driver = container.fact("/HostConfig/LogConfig").map(|config| text(config, "Type")).unwrap_or_default();
-    Error::unsupported(format!("the container's log driver {} keeps nothing that could be read", quote(driver)))
+    let driver =
+        |at: &str, field: &str| object.fact(at).map(|config| text(config, field)).unwrap_or_default().to_owned();
+    let driver = match object.kind {
+        ObjectKind::Service => driver("/Spec/TaskTemplate/LogDriver", "Name"),
+        _ => driver("/HostConfig/LogConfig", "Type"),
+    };
+    let kind = object.kind.as_str();
+    Error::unsupported(format!("the {kind}'s log driver {} keeps nothing that could be read", quote(&driver)))
         .hint("its lines are where that driver sends them, if anywhere; ask the person")
+}
+
+#[cfg(test)]
+impl Default for Entry {
+    fn default() -> Self {
+        Self { time: None, task: None, source: Source::Stdout, text: String::new(), skipped: 0, masked: 0 }
+    }
 }
 
 #[cfg(test)]
@@ -323,6 +404,24 @@ mod tests {
         let mut position = Some(whole);
         Position::pass(&mut position, &log[4]);
         assert_eq!(position, Some(whole));
+    }
+
+    #[test]
+    fn a_line_of_a_service_says_whose_it_is() {
+        let tasks = BTreeMap::from([("t1".to_owned(), Arc::from("2@node-a"))]);
+        let told = |text: &str| {
+            let line = Line { source: Source::Stdout, text: text.to_owned(), skipped: 0 };
+            let raw = Raw::of(line).told(Some(&tasks));
+            (raw.task.map(|task| task.to_string()), raw.text)
+        };
+        let stamp = "2026-11-20T16:38:46.381603445Z";
+        let details = "com.docker.swarm.node.id=n1,com.docker.swarm.service.id=s1,com.docker.swarm.task.id=";
+        assert_eq!(told(&format!("{stamp} {details}t1 GET / 200")), (Some("2@node-a".into()), "GET / 200".into()));
+        assert_eq!(told(&format!("{stamp} {details}t1 ")), (Some("2@node-a".into()), String::new()));
+        let (whose, text) = told(&format!("{stamp} {details}0123456789abcdefg x"));
+        assert_eq!((whose.as_deref(), text.as_str()), (Some("0123456789ab"), "x"));
+        assert_eq!(told(&format!("{stamp} plain text")), (None, "plain text".into()));
+        assert_eq!(told("Error grabbing logs: x").0, None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which lines of a log are shown: matched, folded, cut, and never more than fit one answer.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
 use regex::{Regex, RegexBuilder};
@@ -110,6 +110,7 @@ struct Kept {
     last: usize,
     count: usize,
     matched: bool,
+    task: Option<Arc<str>>,
     source: Source,
     /// When the first of them was written; not known any more once some were let go of.
     since: Option<Timestamp>,
@@ -176,6 +177,11 @@ impl Selection {
         true
     }
 
+    /// Which end counts.
+    pub(super) fn order(&self) -> Order {
+        self.choice.order
+    }
+
     /// How many lines were looked at.
     pub(super) fn read(&self) -> usize {
         self.read
@@ -221,6 +227,10 @@ impl Selection {
                 body.push_str(&time::milliseconds(time));
                 body.push(' ');
             }
+            if let Some(task) = &line.task {
+                body.push_str(task);
+                body.push_str(" | ");
+            }
             body.push_str(&line.text);
             body.push('\n');
         }
@@ -233,12 +243,14 @@ impl Selection {
         for (is_there, characters) in [(self.choice.timestamps, 25), (self.choice.context() > 0, 3)] {
             frame += if is_there { characters } else { 0 };
         }
+        frame += entry.task.as_ref().map_or(0, |task| task.chars().count() + 3);
         let cost = text.chars().count() + frame;
         Kept {
             first: self.read,
             last: self.read,
             count: 1,
             matched,
+            task: entry.task.clone(),
             source: entry.source,
             since: entry.time,
             time: entry.time,
@@ -267,7 +279,8 @@ impl Selection {
         self.shown += usize::from(line.matched);
         if self.choice.dedupe
             && let Some(last) = self.kept.back_mut()
-            && (last.source, last.matched, &last.text) == (line.source, line.matched, &line.text)
+            && (last.source, last.matched, &last.text, &last.task)
+                == (line.source, line.matched, &line.text, &line.task)
             && (self.choice.context() == 0 || last.last + 1 == line.first)
         {
             if last.count == 1 {
@@ -373,7 +386,7 @@ mod tests {
     }
 
     fn entry(text: &str) -> Entry {
-        Entry { time: None, source: Source::Stdout, text: text.to_owned(), skipped: 0, masked: 0 }
+        Entry { text: text.to_owned(), ..Entry::default() }
     }
 
     fn select(choice: Choice, lines: &[&str]) -> Selection {

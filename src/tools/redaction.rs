@@ -1,6 +1,6 @@
 //! Lines out of a container, on their way to whatever looks at them: stripped and masked before.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     docker::stream::Source,
@@ -12,8 +12,20 @@ const EDGE: usize = 4 << 10;
 /// The shortest line that can be taken for one of a key, where its beginning was not seen.
 const SHORTEST_OF_KEY: usize = 24;
 
-/// Standard output and standard error, each with what it has begun and not ended.
-pub(super) struct Redaction {
+/// So many tasks of a service are told apart; a line of a further one is looked at by itself.
+const MOST_TASKS: usize = 1_000;
+
+/// Standard output and standard error of everybody who writes, each with what it has begun and not ended.
+pub(crate) struct Redaction {
+    masks: Arc<Masks>,
+    whole: bool,
+    own: Sides,
+    tasks: HashMap<Arc<str>, Sides>,
+    /// What was masked for those who are not told apart.
+    others: usize,
+}
+
+struct Sides {
     stdout: Side,
     stderr: Side,
 }
@@ -27,23 +39,52 @@ struct Side {
 
 /// A line as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Shown {
-    pub(super) text: String,
+pub(crate) struct Shown {
+    pub(crate) text: String,
     /// How many bytes of it are missing at its end.
-    pub(super) skipped: usize,
+    pub(crate) skipped: usize,
     /// How many values were masked in it.
-    pub(super) masked: usize,
+    pub(crate) masked: usize,
 }
 
 impl Redaction {
-    /// Lines of a container; `whole` says that they are read from the very first one.
-    pub(super) fn new(masks: &Arc<Masks>, whole: bool) -> Self {
+    /// Lines of a container or a service; `whole` says that they are read from the very first one.
+    pub(crate) fn new(masks: &Arc<Masks>, whole: bool) -> Self {
+        let own = Sides::new(masks, whole);
+        Self { masks: masks.clone(), whole, own, tasks: HashMap::new(), others: 0 }
+    }
+
+    /// The next line of one of them, of which so many bytes were skipped.
+    pub(crate) fn line(&mut self, source: Source, text: &str, skipped: usize) -> Shown {
+        self.own.line(source, text, skipped)
+    }
+
+    /// The same of a task of a service, where one wrote it: the lines of several come mixed.
+    pub(crate) fn line_of(&mut self, task: Option<&Arc<str>>, source: Source, text: &str, skipped: usize) -> Shown {
+        let Some(task) = task else { return self.line(source, text, skipped) };
+        if self.tasks.len() >= MOST_TASKS && !self.tasks.contains_key(task) {
+            // As if it began within a key.
+            let shown = Sides::new(&self.masks, false).line(source, text, skipped);
+            self.others += shown.masked;
+            return shown;
+        }
+        let sides = self.tasks.entry(task.clone()).or_insert_with(|| Sides::new(&self.masks, self.whole));
+        sides.line(source, text, skipped)
+    }
+
+    /// How many values were masked so far.
+    pub(crate) fn masked(&self) -> usize {
+        self.own.masked() + self.tasks.values().map(Sides::masked).sum::<usize>() + self.others
+    }
+}
+
+impl Sides {
+    fn new(masks: &Arc<Masks>, whole: bool) -> Self {
         let side = || Side { lines: redact::Lines::new(masks.clone()), within_key: !whole, within_keys: 0 };
         Self { stdout: side(), stderr: side() }
     }
 
-    /// The next line of one of them, of which so many bytes were skipped.
-    pub(super) fn line(&mut self, source: Source, text: &str, skipped: usize) -> Shown {
+    fn line(&mut self, source: Source, text: &str, skipped: usize) -> Shown {
         let side = match source {
             Source::Stdout => &mut self.stdout,
             Source::Stderr => &mut self.stderr,
@@ -63,8 +104,7 @@ impl Redaction {
         Shown { text, skipped, masked }
     }
 
-    /// How many values were masked so far.
-    pub(super) fn masked(&self) -> usize {
+    fn masked(&self) -> usize {
         self.stdout.masked() + self.stderr.masked()
     }
 }
@@ -99,7 +139,7 @@ fn is_of_key(line: &str) -> bool {
 }
 
 /// `; 3 values redacted`, or nothing.
-pub(super) fn told(masked: usize) -> String {
+pub(crate) fn told(masked: usize) -> String {
     match masked {
         0 => String::new(),
         1 => "; 1 value redacted".to_owned(),
@@ -146,6 +186,22 @@ mod tests {
         assert_eq!(redaction.line(Source::Stderr, OF_KEY, 0).masked, 1);
         assert_eq!(redaction.masked(), 1);
         assert_eq!(told(redaction.masked()), "; 1 value redacted");
+    }
+
+    #[test]
+    fn every_task_has_its_own_state() {
+        let mut redaction = Redaction::new(&Arc::default(), false);
+        let (one, other): (Arc<str>, Arc<str>) = ("1@a".into(), "2@b".into());
+        assert_eq!(redaction.line_of(Some(&one), Source::Stdout, "ready", 0).masked, 0);
+        // The other one's log may have begun within a key, this one's has not.
+        assert_eq!(redaction.line_of(Some(&other), Source::Stdout, OF_KEY, 0).masked, 1);
+        assert_eq!(redaction.line_of(Some(&one), Source::Stdout, OF_KEY, 0).masked, 0);
+        for number in 0..2 * MOST_TASKS {
+            let task: Arc<str> = number.to_string().into();
+            assert_eq!(redaction.line_of(Some(&task), Source::Stdout, OF_KEY, 0).masked, 1);
+        }
+        assert_eq!(redaction.masked(), 1 + 2 * MOST_TASKS);
+        assert!(redaction.tasks.len() <= MOST_TASKS);
     }
 
     #[test]

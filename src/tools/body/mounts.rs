@@ -36,17 +36,17 @@ const OPTIONS: [&str; 16] = [
 
 /// Mounts, by where they stand in the body of a request.
 #[derive(Debug, Default)]
-pub(super) struct Mounts {
+pub(crate) struct Mounts {
     /// `source:/destination[:options]`; the engine makes a directory that is missing on its host.
-    pub(super) binds: Vec<String>,
+    pub(crate) binds: Vec<String>,
     /// Destinations of anonymous volumes.
-    pub(super) anonymous: Vec<String>,
+    pub(crate) anonymous: Vec<String>,
     /// Those of the long form; the engine refuses a source that is missing.
-    pub(super) long: Vec<Mount>,
+    pub(crate) long: Vec<Mount>,
 }
 
 /// Reads all of them.
-pub(super) fn mounts(specs: &[String]) -> Result<Mounts> {
+pub(crate) fn mounts(specs: &[String]) -> Result<Mounts> {
     let mut mounts = Mounts::default();
     for spec in specs {
         if spec.chars().any(char::is_control) {

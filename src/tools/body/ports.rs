@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const MOST: usize = 1024;
 
 /// The ports that are exposed, and where the host publishes them.
-pub(super) fn published(specs: &[String]) -> Result<(Vec<String>, PortMap)> {
+pub(crate) fn published(specs: &[String]) -> Result<(Vec<String>, PortMap)> {
     let mut exposed = Vec::new();
     let mut bindings: PortMap = HashMap::new();
     for spec in specs {

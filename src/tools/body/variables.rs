@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// `NAME=value` of every variable; a value may be `secret://NAME`.
-pub(in super::super) fn variables(given: &BTreeMap<String, String>) -> Result<Vec<String>> {
+pub(crate) fn variables(given: &BTreeMap<String, String>) -> Result<Vec<String>> {
     for (name, value) in given {
         if name.is_empty() || name.contains('=') || name.chars().any(char::is_control) || value.contains('\0') {
             return Err(wrong("env", name, "no variable", "a name without \"=\", a value without NUL"));
@@ -19,7 +19,7 @@ pub(in super::super) fn variables(given: &BTreeMap<String, String>) -> Result<Ve
 }
 
 /// The same with every `secret://NAME` replaced by the secret of that name: the last step before sending.
-pub(in super::super) fn resolved(variables: Option<Vec<String>>, secrets: &Secrets) -> Result<Option<Vec<String>>> {
+pub(crate) fn resolved(variables: Option<Vec<String>>, secrets: &Secrets) -> Result<Option<Vec<String>>> {
     let Some(variables) = variables else { return Ok(None) };
     let resolve = |variable: String| match named(&variable) {
         None => Ok(variable),

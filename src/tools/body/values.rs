@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// `512m`, `2g`, `1.5GiB`, or bytes; all units are binary.
-pub(in super::super) fn size(argument: &str, text: &str) -> Result<i64> {
+pub(crate) fn size(argument: &str, text: &str) -> Result<i64> {
     let refused = || wrong(argument, text, "no size", "a number of bytes, or one with k, m, g or t, such as \"512m\"");
     let end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -24,7 +24,7 @@ pub(in super::super) fn size(argument: &str, text: &str) -> Result<i64> {
 }
 
 /// Nanoseconds of `30s`, `1m30s`, `500ms`, `2h`, `1d`.
-pub(in super::super) fn duration(argument: &str, text: &str) -> Result<i64> {
+pub(crate) fn duration(argument: &str, text: &str) -> Result<i64> {
     nanoseconds(text).filter(|length| *length > 0).ok_or_else(|| {
         wrong(argument, text, "no duration", "numbers with ms, s, m, h or d, such as \"30s\" or \"1m30s\"")
     })
@@ -64,7 +64,7 @@ fn scaled(number: &str, unit: i128) -> Option<i64> {
 }
 
 /// Billionths of a CPU.
-pub(in super::super) fn cpus(number: f64) -> Result<i64> {
+pub(crate) fn cpus(number: f64) -> Result<i64> {
     if !(0.01..=4096.0).contains(&number) {
         return Err(Error::invalid(format!("argument \"cpus\" is {number}")).hint("a number such as 0.5 or 2"));
     }
@@ -74,7 +74,7 @@ pub(in super::super) fn cpus(number: f64) -> Result<i64> {
 }
 
 /// `no`, `always`, `unless-stopped`, `on-failure`, `on-failure:3`.
-pub(in super::super) fn restart(text: &str) -> Result<RestartPolicy> {
+pub(crate) fn restart(text: &str) -> Result<RestartPolicy> {
     let (name, retries) = text.split_once(':').map_or((text, None), |(name, retries)| (name, Some(retries)));
     let name = match (name, retries) {
         ("no", None) => RestartPolicyNameEnum::NO,
@@ -95,7 +95,7 @@ pub(in super::super) fn restart(text: &str) -> Result<RestartPolicy> {
 const RESTART: &str = "allowed: no, always, unless-stopped, on-failure, on-failure:N";
 
 /// `/dev/a`, `/dev/a:/dev/b`, `/dev/a:/dev/b:rwm`.
-pub(super) fn device(text: &str) -> Result<DeviceMapping> {
+pub(crate) fn device(text: &str) -> Result<DeviceMapping> {
     let refused = || wrong("devices", text, "no device", "\"/dev/on-host[:/dev/in-container][:rwm]\"");
     let is_rights = |part: &str| !part.is_empty() && part.chars().all(|character| "rwm".contains(character));
     let parts: Vec<&str> = text.split(':').collect();
@@ -117,7 +117,7 @@ pub(super) fn device(text: &str) -> Result<DeviceMapping> {
 }
 
 /// `all`, or how many.
-pub(super) fn gpus(text: &str) -> Result<DeviceRequest> {
+pub(crate) fn gpus(text: &str) -> Result<DeviceRequest> {
     let count = match text {
         "all" => -1,
         number => number
@@ -131,7 +131,7 @@ pub(super) fn gpus(text: &str) -> Result<DeviceRequest> {
 }
 
 /// A refusal that names the argument, what was given, and what is allowed.
-pub(super) fn wrong(argument: &str, given: &str, what: &str, allowed: &str) -> Error {
+pub(crate) fn wrong(argument: &str, given: &str, what: &str, allowed: &str) -> Error {
     Error::invalid(format!("argument \"{argument}\": {} is {what}", quote(given))).hint(allowed)
 }
 

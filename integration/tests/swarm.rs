@@ -1,0 +1,5 @@
+//! Swarms: two engines of a test's own, each in a network of its own, with a cable between them.
+
+mod cluster;
+mod rig;
+mod services;
