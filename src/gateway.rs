@@ -393,7 +393,7 @@ impl Gateway {
             Run::Hostless(parse) => {
                 let tool = parse(arguments, &entry.card.input)?;
                 let call = call.bound(entry.card.name, std::iter::empty(), &tool.arguments());
-                record.arguments(&tool.arguments());
+                record.arguments(tool.arguments());
                 self.admit_anywhere(entry, record)?;
                 record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
                 let limit = tool.deadline().unwrap_or(READ);

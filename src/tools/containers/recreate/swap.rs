@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind, Result},
     tool::{Call, Json, Object, Progress},
     tools::{
-        containers::logs::last_lines,
+        logs::last_lines,
         view::{clipped, items},
     },
 };
