@@ -6,9 +6,9 @@
 mod churn;
 mod disk;
 mod engines;
-mod gate;
+pub mod gate;
 mod link;
-mod own_engine;
+pub mod own_engine;
 mod own_sshd;
 mod registry;
 mod space;

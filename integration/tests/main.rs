@@ -33,6 +33,7 @@ mod networks;
 mod own_container;
 mod probe;
 mod proxy_config;
+mod prunes;
 mod sight;
 mod ssh;
 mod ssh_load;

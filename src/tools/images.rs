@@ -1,8 +1,9 @@
-//! Images: list, inspect, search, pull, tag, remove.
+//! Images: list, inspect, search, pull, tag, remove, prune.
 
 mod history;
 mod inspect;
 mod list;
+mod prune;
 mod pull;
 mod remove;
 mod search;
@@ -22,6 +23,7 @@ pub const IMAGES: Toolset = Toolset {
         def::<pull::PullImage>,
         def::<tag::TagImage>,
         def::<remove::RemoveImage>,
+        def::<prune::PruneImages>,
     ],
 };
 

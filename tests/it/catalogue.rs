@@ -103,7 +103,7 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
-const LATER: &[&str] = &["prune_images", "prune_system", "prune_build_cache", "login", "logout"];
+const LATER: &[&str] = &["login", "logout"];
 
 /// What some calls need beside what is written above, by their arguments.
 const SOMETIMES: &[(&str, Permission)] = &[
