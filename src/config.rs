@@ -32,8 +32,9 @@ pub struct Config {
     pub deny: Vec<String>,
     /// Whether what is made here is labelled `quaymaster.managed=true`.
     pub labels: bool,
-    /// Registries, beside Docker Hub and those of a host's images, that reads may send a daemon to.
-    pub registries: Vec<String>,
+    /// Registries, beside Docker Hub and those of a host's images, that reads may send a daemon to, and that may be
+    /// reached from here wherever their names lead.
+    pub registries: Vec<RegistryConfig>,
     /// Where approvals and the audit are kept; `None` where the account has no home.
     pub state: Option<PathBuf>,
     /// What proves that an approval was given with the passphrase; made by `quaymaster approve --passphrase`.
@@ -65,6 +66,17 @@ pub struct HostConfig {
     pub tags: Vec<String>,
     /// What callers may do on it beside its mode.
     pub limits: Limits,
+}
+
+/// A registry that the operator vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// `HOST[:PORT]`, in lower case, as in front of an image's name.
+    pub host: String,
+    /// Whether it is spoken to without TLS.
+    pub insecure: bool,
+    /// The PEM file of the only authorities that are trusted for it, instead of the public ones.
+    pub ca: Option<PathBuf>,
 }
 
 /// Which files of this machine arguments may name.

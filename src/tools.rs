@@ -1,5 +1,6 @@
 //! The tools, one file for each domain; each file opens with its slice.
 
+pub(crate) mod authorization;
 pub mod containers;
 mod detail;
 pub mod hosts;

@@ -79,7 +79,7 @@ fn docker_host(text: &str, environment: &Environment) -> Result<Resolved> {
         _ if !wants_tls => None,
         Some(path) => Some(environment.working_directory.join(path)),
         None => {
-            Some(cli_directory(environment).ok_or_else(|| refusal("no directory of ca.pem", "set DOCKER_CERT_PATH"))?)
+            Some(environment.cli_directory().ok_or_else(|| refusal("no directory of ca.pem", "set DOCKER_CERT_PATH"))?)
         }
     };
     let mut resolved = daemon(text, tls.as_deref(), environment)?;
@@ -106,14 +106,6 @@ fn daemon(text: &str, tls: Option<&Path>, environment: &Environment) -> Result<R
     }
 }
 
-/// `$DOCKER_CONFIG`, else `~/.docker`.
-fn cli_directory(environment: &Environment) -> Option<PathBuf> {
-    match environment.get("DOCKER_CONFIG") {
-        Some(path) => Some(environment.working_directory.join(path)),
-        None => environment.home.as_deref().map(|home| home.join(".docker")),
-    }
-}
-
 /// The part of the CLI's `config.json` that names the context.
 #[derive(Deserialize)]
 struct CliConfig {
@@ -127,7 +119,7 @@ fn active_context(environment: &Environment) -> (Option<String>, Option<String>)
     if let Some(name) = environment.get("DOCKER_CONTEXT") {
         return (named(name), None);
     }
-    let Some(path) = cli_directory(environment).map(|directory| directory.join("config.json")) else {
+    let Some(path) = environment.cli_directory().map(|directory| directory.join("config.json")) else {
         return (None, None);
     };
     let text = match fs::read(&path) {
@@ -166,7 +158,8 @@ struct ContextEndpoint {
 fn context(name: &str, environment: &Environment) -> Result<Resolved> {
     no_control_characters(name)?;
     let mend = "see `docker context ls`, or name another with DOCKER_CONTEXT";
-    let contexts = cli_directory(environment)
+    let contexts = environment
+        .cli_directory()
         .ok_or_else(|| refusal("no home directory", "set HOME or DOCKER_CONFIG"))?
         .join("contexts");
     let digest = format!("{:x}", Sha256::digest(name));

@@ -25,4 +25,13 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
+
+    /// Where the docker CLI keeps its configuration: `$DOCKER_CONFIG`, else `~/.docker`.
+    #[must_use]
+    pub fn cli_directory(&self) -> Option<PathBuf> {
+        match self.get("DOCKER_CONFIG") {
+            Some(path) => Some(self.working_directory.join(path)),
+            None => self.home.as_deref().map(|home| home.join(".docker")),
+        }
+    }
 }

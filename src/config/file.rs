@@ -3,6 +3,7 @@
 mod general;
 mod host;
 mod limits;
+mod registry;
 
 use std::{
     fs::File as Handle,
@@ -92,7 +93,7 @@ struct Document {
     reveal: Vec<Spanned<String>>,
     own_container: Option<limits::OwnContainer>,
     #[serde(default)]
-    registries: Vec<Spanned<String>>,
+    registries: Vec<Spanned<registry::Registry>>,
     state: Option<Spanned<String>>,
     approval_passphrase: Option<Spanned<String>>,
     audit: Option<general::Audit>,
@@ -210,7 +211,7 @@ impl Source<'_> {
                 let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
                 // The tables that a key can slip into, by a key of theirs.
                 let is_below = ["endpoint", "keep", "dir"].iter().any(|key| known.contains(key));
-                let mend = if noun == "key" && known.contains(&"host") && OF_ONE_HOST.contains(&given) {
+                let mend = if noun == "key" && known.ends_with(&["host"]) && OF_ONE_HOST.contains(&given) {
                     "it belongs below the [[host]] that it is for".to_owned()
                 } else if noun == "key" && is_below && ABOVE_HOSTS.contains(&given) {
                     "it belongs above every [table]".to_owned()

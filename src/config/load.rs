@@ -46,7 +46,7 @@ impl Config {
             None => (SharedLimits::default(), General::default()),
         };
         let (origin, listed) = hosts(environment, flags, file)?;
-        let mut warnings = doubts(&general);
+        let mut warnings = doubts(&general, environment);
         let mut hosts = Vec::with_capacity(listed.len());
         for host in listed {
             let name = host.spec.name.clone();
@@ -186,9 +186,18 @@ fn careless(host: &HostConfig) -> Vec<String> {
 }
 
 /// What of the general keys will not work as it stands.
-fn doubts(general: &General) -> Vec<String> {
+fn doubts(general: &General, environment: &Environment) -> Vec<String> {
     let missing = general.secrets.as_ref().filter(|directory| !directory.is_dir());
-    missing.map(|directory| format!("secrets.dir {} is no directory", quoted_path(directory))).into_iter().collect()
+    let missing = missing.map(|directory| format!("secrets.dir {} is no directory", quoted_path(directory)));
+    let authorities = general.registries.iter().filter_map(|registry| {
+        let ca = registry.ca.as_ref().filter(|ca| !ca.is_file())?;
+        Some(format!("registry {}: ca {} is no file", quoted(&registry.host), quoted_path(ca)))
+    });
+    let together = ["QUAYMASTER_REGISTRY", "QUAYMASTER_REGISTRY_USERNAME", "QUAYMASTER_REGISTRY_PASSWORD"];
+    let set = together.iter().filter(|name| environment.get(name).is_some()).count();
+    let alone = (set != 0 && set != together.len())
+        .then(|| format!("{} count only where all of them are set", together.join(", ")));
+    missing.into_iter().chain(authorities).chain(alone).collect()
 }
 
 /// The stricter of `--mode` and `QUAYMASTER_MODE`.

@@ -25,7 +25,7 @@ impl Fleet {
     /// The fleet of a configuration.
     #[must_use]
     pub fn new(config: &Config, environment: Arc<Environment>) -> Self {
-        let registries = config.registries.iter().map(|registry| registry.to_ascii_lowercase()).collect();
+        let registries = config.registries.iter().map(|registry| registry.host.to_ascii_lowercase()).collect();
         Self { configs: config.hosts.clone(), environment, registries, sent: TaskTracker::new(), hosts: DashMap::new() }
     }
 

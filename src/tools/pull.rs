@@ -6,7 +6,10 @@ use std::{collections::HashMap, time::Duration};
 
 use serde_json::Value;
 
-use super::view::{bytes, clipped, text};
+use super::{
+    authorization::Authorization,
+    view::{bytes, clipped, text},
+};
 use crate::{
     docker::{Docker, Target, names::quote, reason},
     error::{Error, Kind, Result},
@@ -39,7 +42,8 @@ pub(crate) async fn pull(
     if let Some(platform) = platform {
         target = target.query("platform", platform);
     }
-    let failed = |error: Error| unreached(error, reference.registry());
+    let (target, authorization) = Authorization::beside(target, reference.registry(), docker, call).await?;
+    let failed = |error: Error| authorization.explains(unreached(error, reference.registry()), reference.registry());
     let mut steps = docker.progress(target, IDLE).await.map_err(failed)?;
     let mut layers = Layers::default();
     while let Some(step) = steps.next().await.map_err(failed)? {

@@ -28,6 +28,7 @@ mod mcp;
 mod own_container;
 mod probe;
 mod proxy_config;
+mod registry;
 mod rig;
 mod routes;
 mod scale;

@@ -48,6 +48,15 @@ pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> A
     Gateway::new(config, environment()).expect("the gateway")
 }
 
+/// A gateway that asks nobody, of somebody with a home and variables.
+pub(crate) fn gateway_of(environment: Environment, hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
+    let mut config = config(hosts);
+    config.state = Some(state());
+    config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never);
+    set(&mut config);
+    Gateway::new(config, environment).expect("the gateway")
+}
+
 /// A gateway that asks nobody and runs in a container itself.
 pub(crate) fn gateway_inside(container: &str, hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let mut config = config(hosts);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quaymaster::{
-    config::{Globs, limits::Confirm},
+    config::{Globs, RegistryConfig, limits::Confirm},
     docker::Target,
     error::{Error, Kind},
     gateway::{Gateway, catalogue::everything},
@@ -153,6 +153,7 @@ fn web() -> Value {
         method: "GET".into(),
         target: "/v1.45/containers/web/json".into(),
         upgrade: false,
+        authorization: None,
         connection: 0,
         number: 0,
     };
@@ -401,7 +402,8 @@ async fn reads_send_a_daemon_to_known_registries_only() {
     };
     let daemon = Daemon::new(images);
     let gateway = gateway_with(&[daemon.spec("a", "")], |config| {
-        config.registries = vec!["Registry.Example:5000".to_owned()];
+        config.registries =
+            vec![RegistryConfig { host: "Registry.Example:5000".to_owned(), insecure: false, ca: None }];
     });
     let docker = gateway.fleet().default_host().unwrap().reading();
     let ask = async |name: &str| docker.json(Target::new(format!("/distribution/{name}/json"))).await;

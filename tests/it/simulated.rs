@@ -29,6 +29,8 @@ pub(crate) struct Heard {
     /// Path and query, untouched.
     pub(crate) target: String,
     pub(crate) upgrade: bool,
+    /// The credentials for a registry that came with it.
+    pub(crate) authorization: Option<String>,
     /// Which connection, from 0, and which request on it.
     pub(crate) connection: usize,
     pub(crate) number: usize,
@@ -291,7 +293,8 @@ async fn request(stream: &mut UnixStream, input: &mut Vec<u8>, connection: usize
         }
         input.drain(..length);
     }
-    Some(Heard { method, target, upgrade: header("upgrade").is_some(), connection, number })
+    let (upgrade, authorization) = (header("upgrade").is_some(), header("x-registry-auth"));
+    Some(Heard { method, target, upgrade, authorization, connection, number })
 }
 
 async fn more(stream: &mut UnixStream, input: &mut Vec<u8>) -> Option<()> {

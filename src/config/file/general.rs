@@ -12,10 +12,9 @@ use super::{
 };
 use crate::{
     config::{
-        AuditSettings, FileSettings,
+        AuditSettings, FileSettings, RegistryConfig,
         anchor::Anchor,
         refusal::{no_control_characters, quoted, refusal},
-        spec::{EndpointSpec, bracketed},
     },
     error::Result,
 };
@@ -55,8 +54,8 @@ pub(super) struct Files {
 /// What is set beside hosts and limits.
 #[derive(Debug, Default)]
 pub(in crate::config) struct General {
-    /// Registries that reads may reach.
-    pub(in crate::config) registries: Vec<String>,
+    /// Registries that are vouched for.
+    pub(in crate::config) registries: Vec<RegistryConfig>,
     /// The state directory, instead of the usual one.
     pub(in crate::config) state: Option<PathBuf>,
     /// The verifier of approvals; whether it makes sense is for those who use it to say.
@@ -74,11 +73,16 @@ impl Document {
     pub(super) fn general(&self, anchor: Anchor<'_>) -> Result<General, Misplaced> {
         let directory =
             |text: Option<&Spanned<String>>| text.map(|text| checked(text, |text| directory(text, anchor))).transpose();
-        let mut registries: Vec<String> = Vec::new();
-        for text in &self.registries {
-            let registry = checked(text, |text| registry(text))?;
-            if !registries.contains(&registry) {
-                registries.push(registry);
+        let mut registries: Vec<RegistryConfig> = Vec::new();
+        for written in &self.registries {
+            let registry = checked(written, |registry| registry.checked(anchor))?;
+            match registries.iter().find(|known| known.host == registry.host) {
+                None => registries.push(registry),
+                Some(known) if *known == registry => {}
+                Some(_) => {
+                    let what = format!("registry {} is given twice", quoted(&registry.host));
+                    return Err((written.span().start, refusal(what, "remove one of them")));
+                }
             }
         }
         let usual = AuditSettings::default();
@@ -133,24 +137,6 @@ fn directory(text: &str, anchor: Anchor<'_>) -> Result<PathBuf> {
         "" => Err(refusal("the directory is empty", "name one, or remove the key")),
         text => anchor.path(Path::new(text)),
     }
-}
-
-/// `HOST[:PORT]`, in lower case, as it stands in front of an image's name.
-fn registry(text: &str) -> Result<String> {
-    let refused = || {
-        let mend = "write HOST or HOST:PORT, as in front of an image: \"ghcr.io\", \"127.0.0.1:5000\"";
-        refusal(format!("{} is no registry", quoted(text)), mend)
-    };
-    let plain = !text.contains(['/', '@', '%']);
-    let parsed = plain.then(|| EndpointSpec::parse(&format!("ssh://{text}"))).ok_or_else(refused)?;
-    let Ok(EndpointSpec::Ssh { user: None, host, port, socket: None }) = parsed else { return Err(refused()) };
-    // Without one of these the engine takes the word for a part of an image's name.
-    let is_known = host.contains(['.', ':']) || port.is_some() || host.eq_ignore_ascii_case("localhost");
-    if !is_known || !host.is_ascii() {
-        return Err(refused());
-    }
-    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    Ok(format!("{}{port}", bracketed(&host)).to_ascii_lowercase())
 }
 
 /// What proves a passphrase; a refusal never repeats it, since somebody may have written the passphrase itself.

@@ -51,12 +51,13 @@ fn uncommented() -> String {
 /// Every key that there is as `(table, key)`; the table of the file itself has no name.
 fn every_key() -> Vec<(&'static str, String)> {
     let in_table = |table: &'static str, keys: Vec<String>| keys.into_iter().map(move |key| (table, key));
-    let tables = ["host", "audit", "secrets"];
+    let tables = ["host", "audit", "secrets", "files"];
     in_table("", keys::<Document>())
         .filter(|(_, key)| !tables.contains(&key.as_str()))
         .chain(in_table("[[host]]", keys::<host::Table>()))
         .chain(in_table("[audit]", keys::<general::Audit>()))
         .chain(in_table("[secrets]", keys::<general::Secrets>()))
+        .chain(in_table("[files]", keys::<general::Files>()))
         .collect()
 }
 
@@ -226,7 +227,7 @@ proptest! {
     fn no_text_panics_and_every_refusal_is_one_line(text in prop_oneof![
         any::<String>(),
         "(\\[\\[host\\]\\]\n|(name|endpoint|mode|tls|port|tags|deny|x|\"a\\\\nb\") ?= ?(\"[a-z:/@(]{0,9}\"|[0-9-]{1,9}|\\[\\]|true)\n){0,6}",
-        "(grant|tools|reveal|registries|audit|secrets|state|rules|binds|permissions) ?= ?((\\{ ?(allow|deny|size|dir|bind) ?= ?)?\\[?\"[a-z*{\\[/.:é]{0,9}\"\\]?( ?\\})?\n){1,3}",
+        "(grant|tools|reveal|registries|audit|secrets|state|rules|binds|permissions) ?= ?((\\{ ?(allow|deny|size|dir|bind|host|ca) ?= ?)?\\[?\"[a-z*{\\[/.:é]{0,9}\"\\]?( ?\\})?\n){1,3}",
         ("[a-z`\u{e9}]{0,6}", any::<String>(), any::<String>(), any::<i64>()).prop_map(|(key, one, other, number)| {
             format!("[[host]]\nname = \"a\"\nendpoint = \"ssh://x\"\n{key} = {number}\nnote = {one:?}\nsocket = {other:?}")
         }),
@@ -243,11 +244,11 @@ const TOP: &[(&str, &str)] = &[
     ("mod = \"ro\"", "line 1: unknown key \"mod\"; did you mean \"mode\"?"),
     (
         "\n\nzebra = 1",
-        "line 3: unknown key \"zebra\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, host",
+        "line 3: unknown key \"zebra\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, files, host",
     ),
     (
         "\"a\\nb`\" = 1",
-        "line 1: unknown key \"a\\nb`\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, host",
+        "line 1: unknown key \"a\\nb`\"; it is one of mode, deny, toolsets, labels, grant, tools, containers, images, reveal, own_container, registries, state, approval_passphrase, audit, secrets, files, host",
     ),
     ("mode = \"or\"", "line 1: unknown value \"or\"; did you mean \"ro\"?"),
     ("mode = \"readonly\"", "line 1: unknown value \"readonly\"; it is one of rw, nd, ro"),

@@ -129,7 +129,7 @@ fn what_is_about_no_host_arrives() {
          [audit]\ndirectory = \"~/audit\"\nkeep = 2\n[secrets]\ndir = \"~/secrets\"\n",
     );
     let config = desk.load();
-    assert_eq!(config.registries, ["ghcr.io"]);
+    assert_eq!(config.registries.iter().map(|registry| registry.host.as_str()).collect::<Vec<_>>(), ["ghcr.io"]);
     assert_eq!(config.state, Some(desk.path(".config/quaymaster/here")), "the file is stronger than XDG_STATE_HOME");
     assert_eq!(config.approval_passphrase.as_deref(), Some("x"));
     assert_eq!(config.audit, AuditSettings { directory: Some(desk.path("audit")), size: 64 << 20, keep: 2 });

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{
-    AuditSettings, Endpoint, Globs, Limits,
+    AuditSettings, Endpoint, Globs, Limits, RegistryConfig,
     limits::{Confirm, Profile, Verdict},
     permission::Permissions,
 };
@@ -144,7 +144,9 @@ fn every_general_key_arrives() {
                 state = \"state\"\napproval_passphrase = \" $argon2id$v=19$x \"\n\
                 [audit]\ndirectory = \"~/audit\"\nsize = \"1g\"\nkeep = 3\n[secrets]\ndir = \"/s\"\n[files]\nroots = [\"src\", \"~/x\"]\nallow = [\".env.example\"]";
     let General { registries, state, approval_passphrase, audit, secrets, files } = parsed(text).unwrap().general;
-    assert_eq!(registries, ["ghcr.io", "127.0.0.1:5000", "localhost", "[fd00::1]:5000", "a-b:1"]);
+    let hosts: Vec<&str> = registries.iter().map(|registry| registry.host.as_str()).collect();
+    assert_eq!(hosts, ["ghcr.io", "127.0.0.1:5000", "localhost", "[fd00::1]:5000", "a-b:1"]);
+    assert!(registries.iter().all(|registry| !registry.insecure && registry.ca.is_none()));
     assert_eq!(state, Some("/etc/q/state".into()));
     assert_eq!(approval_passphrase.as_deref(), Some("$argon2id$v=19$x"));
     assert_eq!(audit, AuditSettings { directory: Some("/home/x/audit".into()), size: 1 << 30, keep: 3 });
@@ -154,6 +156,25 @@ fn every_general_key_arrives() {
     for (size, bytes) in [("64k", 64 << 10), ("65536", 64 << 10), ("4G", 4 << 30), (" 1m ", 1 << 20)] {
         assert_eq!(parsed(&format!("audit = {{ size = \"{size}\" }}")).unwrap().general.audit.size, bytes);
     }
+}
+
+#[test]
+fn registries_are_names_or_tables() {
+    let text = "registries = [\"ghcr.io\", { host = \"127.0.0.1:5000\", insecure = true }, { host = \"A.b\", ca = \"ca.pem\" }, \"GHCR.io\"]";
+    let registries = parsed(text).unwrap().general.registries;
+    let registry = |host: &str, insecure, ca: Option<&str>| RegistryConfig {
+        host: host.to_owned(),
+        insecure,
+        ca: ca.map(Into::into),
+    };
+    let expected = [
+        registry("ghcr.io", false, None),
+        registry("127.0.0.1:5000", true, None),
+        registry("a.b", false, Some("/etc/q/ca.pem")),
+    ];
+    assert_eq!(registries, expected);
+    let tables = "[[registries]]\nhost = \"a.b\"\nca = \"~/ca.pem\"";
+    assert_eq!(parsed(tables).unwrap().general.registries, [registry("a.b", false, Some("/home/x/ca.pem"))]);
 }
 
 #[test]
@@ -232,6 +253,22 @@ const LIMITS: &[(&str, &str)] = &[
         "registries = [\"https://ghcr.io\"]",
         "\"https://ghcr.io\" is no registry; write HOST or HOST:PORT, as in front of an image: \"ghcr.io\", \"127.0.0.1:5000\"",
     ),
+    ("registries = [{ host = \"a.b\", insecur = true }]", "unknown key \"insecur\"; did you mean \"insecure\"?"),
+    ("registries = [{ host = \"a.b\", tls = \"x\" }]", "unknown key \"tls\"; it is one of host, insecure, ca"),
+    ("registries = [{ insecure = true }]", "missing field `host`; see hosts.example.toml for every key"),
+    (
+        "registries = [{ host = \"a.b\", ca = \"\" }]",
+        "\"ca\" without a file; name the PEM file of its authority, or remove the key",
+    ),
+    (
+        "registries = [{ host = \"a.b\", ca = \"x\", insecure = true }]",
+        "\"ca\" and \"insecure\" exclude each other; a file of authorities is for TLS",
+    ),
+    (
+        "registries = [\"a.b\", { host = \"A.B\", insecure = true }]",
+        "registry \"a.b\" is given twice; remove one of them",
+    ),
+    ("registries = [5]", "invalid type: integer `5`, expected a text or a table; see hosts.example.toml for every key"),
     ("state = \" \"", "the directory is empty; name one, or remove the key"),
     ("state = \"a\\u0000\"", "a control character in \"a\\0\"; remove it"),
     (

@@ -1,0 +1,3 @@
+//! Registries: who gets whose credentials, and what registries answer.
+
+mod credentials;
