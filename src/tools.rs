@@ -8,6 +8,7 @@ pub mod images;
 mod listing;
 pub mod networks;
 mod outcome;
+pub mod plugins;
 mod prune;
 mod pull;
 pub mod system;
@@ -18,5 +19,12 @@ pub mod volumes;
 use crate::tool::Toolset;
 
 /// Every domain, in the order of the documentation.
-pub const TOOLSETS: &[&Toolset] =
-    &[&hosts::HOSTS, &containers::CONTAINERS, &images::IMAGES, &networks::NETWORKS, &volumes::VOLUMES, &system::SYSTEM];
+pub const TOOLSETS: &[&Toolset] = &[
+    &hosts::HOSTS,
+    &containers::CONTAINERS,
+    &images::IMAGES,
+    &networks::NETWORKS,
+    &volumes::VOLUMES,
+    &system::SYSTEM,
+    &plugins::PLUGINS,
+];

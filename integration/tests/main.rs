@@ -31,6 +31,7 @@ mod hosts;
 mod images;
 mod networks;
 mod own_container;
+mod plugins;
 mod probe;
 mod proxy_config;
 mod prunes;

@@ -97,6 +97,14 @@ impl Object {
         Self { kind, asked: name.clone(), id, name, facts, digest, masks: Arc::default() }
     }
 
+    /// A plugin that a registry offers: what it asks for is part of what it is.
+    #[must_use]
+    pub fn offered(reference: &str, privileges: &Value) -> Self {
+        let digest = hash(&[&Value::from(reference), privileges]);
+        let (id, facts) = (reference.to_owned(), privileges.clone());
+        Self { kind: ObjectKind::Plugin, asked: id.clone(), name: id.clone(), id, facts, digest, masks: Arc::default() }
+    }
+
     /// A part of the engine's document, by JSON pointer.
     #[must_use]
     pub fn fact(&self, pointer: &str) -> Option<&Value> {

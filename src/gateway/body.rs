@@ -5,6 +5,7 @@ mod foreign;
 mod inspected;
 mod mounts;
 mod path;
+mod plugin;
 mod ports;
 mod read;
 mod seen;
@@ -124,6 +125,11 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
             BodyKind::Volume => mounts::of_volume(document).into_iter().collect(),
             BodyKind::Commit => words::changes(texts(document, "Changes")),
             BodyKind::Connection => of_connection(plan),
+            BodyKind::Plugin => plugin::granted(document),
+            BodyKind::Settings => {
+                let variables = words::variables(texts(document, "Settings"), &plan.objects, "Settings");
+                plugin::set(document, &plan.objects).into_iter().chain(variables).collect()
+            }
             BodyKind::Network => Vec::new(),
         });
         if matches!(kind, BodyKind::Container | BodyKind::Service | BodyKind::Volume | BodyKind::Network) {

@@ -106,6 +106,10 @@ pub enum BodyKind {
     Commit,
     /// A service of a swarm (`ServiceSpec`).
     Service,
+    /// A plugin and what it is granted: `Remote`, and `Privileges` as the engine lists them.
+    Plugin,
+    /// New settings of a plugin: `Settings`, a list of `NAME=value`.
+    Settings,
 }
 
 impl Plan {

@@ -100,6 +100,20 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "logout: r",
         ],
     ),
+    (
+        "plugins",
+        &[
+            "list_plugins: r",
+            "inspect_plugin: r",
+            // A dry run lists what it asks for.
+            "install_plugin: m [r] system",
+            "configure_plugin: m system",
+            "enable_plugin: m system",
+            "upgrade_plugin: m [r] system",
+            "disable_plugin: d system",
+            "remove_plugin: d system",
+        ],
+    ),
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
