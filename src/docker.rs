@@ -360,6 +360,22 @@ impl Docker {
         Ok(stream::JsonLines::new(stream::Bytes::new(reply.response).patient(idle)))
     }
 
+    /// As [`Docker::progress`], of what is asked for with a JSON body.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn progress_of(&self, target: Target, body: &Value, idle: Duration) -> Result<stream::JsonLines> {
+        let body = Full::from(body.to_string()).map_err(|never| match never {}).boxed_unsync();
+        let mut request = target.long().request(Method::POST, body)?;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let uri = request.uri().clone();
+        let reply = self.accepted(self.send(request, Length::Long, idle).await?, &uri).await?;
+        if is_page(&reply.response) {
+            return Err(foreign());
+        }
+        Ok(stream::JsonLines::new(stream::Bytes::new(reply.response).patient(idle)))
+    }
+
     /// Sends a stream of bytes with POST and reads the progress that the daemon tells of it: a build, a load, an
     /// import. Neither side may be silent for longer than `idle`; dropping either end ends it at the daemon.
     ///

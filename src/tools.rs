@@ -10,6 +10,7 @@ mod listing;
 mod logs;
 pub mod networks;
 mod outcome;
+pub mod plugins;
 mod prune;
 mod pull;
 mod redaction;
@@ -31,5 +32,6 @@ pub const TOOLSETS: &[&Toolset] = &[
     &volumes::VOLUMES,
     &system::SYSTEM,
     &swarm::SWARM,
+    &plugins::PLUGINS,
     &registry::REGISTRY,
 ];

@@ -22,30 +22,35 @@ use crate::{
 };
 
 /// A gateway that asks, and the tickets of its state directory.
-struct Desk {
+pub struct Desk {
     gateway: Arc<Gateway>,
-    tickets: Tickets,
+    pub tickets: Tickets,
     _state: TempDir,
 }
 
 impl Desk {
     fn new(link: Link, confirm: Confirm) -> Self {
+        Self::before(&link.endpoint(), confirm)
+    }
+
+    /// One before an engine of the test's own.
+    pub fn before(endpoint: &str, confirm: Confirm) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let state: PathBuf = directory.path().join("state");
-        let gateway = gateway_with(&[format!("lab={}", link.endpoint())], |config| {
+        let gateway = gateway_with(&[format!("lab={endpoint}")], |config| {
             config.state = Some(state.clone());
             config.hosts.iter_mut().for_each(|host| host.limits.confirm = confirm);
         });
         Self { gateway, tickets: Tickets::new(state), _state: directory }
     }
 
-    async fn call(&self, voice: Voice, tool: &str, arguments: &Value) -> Result<Answer, Failure> {
+    pub async fn call(&self, voice: Voice, tool: &str, arguments: &Value) -> Result<Answer, Failure> {
         let arguments = arguments.as_object().unwrap().clone();
         self.gateway.call(Request { voice, ..Request::new(self.gateway.caller("test"), tool, arguments) }).await
     }
 
     /// The call is answered with a ticket.
-    async fn waits(&self, tool: &str, arguments: &Value) -> Waiting {
+    pub async fn waits(&self, tool: &str, arguments: &Value) -> Waiting {
         match self.call(Voice::Silent, tool, arguments).await {
             Err(Failure::Tool(error)) => {
                 assert_eq!(error.kind().as_str(), "approval_needed", "{error:?}");
@@ -59,7 +64,7 @@ impl Desk {
         }
     }
 
-    async fn passes(&self, tool: &str, arguments: &Value) {
+    pub async fn passes(&self, tool: &str, arguments: &Value) {
         self.call(Voice::Silent, tool, arguments).await.unwrap();
     }
 }

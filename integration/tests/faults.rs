@@ -6,7 +6,7 @@
 mod churn;
 mod disk;
 mod engines;
-mod gate;
+pub mod gate;
 mod link;
 pub mod own_engine;
 mod own_sshd;

@@ -127,6 +127,23 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         "disk_usage" => vec![json!({}), json!({"verbose": true})],
         "events" => vec![json!({"since": "10m", "limit": 20}), json!({"follow_for": 1})],
         "check_image_updates" => vec![json!({}), json!({"image": image})],
+        "login" | "logout" => vec![json!({"registry": lab("LAB_REGISTRY")})],
+        _ => return rows_of_plugins(tool, &name("plugin")),
+    })
+}
+
+/// The same of the tools for plugins; there is none on the stage, so that an engine is only asked.
+fn rows_of_plugins(tool: &str, plugin: &str) -> Option<Vec<Value>> {
+    Some(match tool {
+        "list_plugins" => vec![json!({}), json!({"enabled": true, "capability": "volumedriver"})],
+        "inspect_plugin" => vec![json!({"plugin": plugin, "section": "all"})],
+        "install_plugin" => {
+            let offered = format!("{}/{plugin}:1", lab("LAB_REGISTRY"));
+            vec![json!({"plugin": offered, "dry_run": true}), json!({"plugin": offered})]
+        }
+        "configure_plugin" => vec![json!({"plugin": plugin, "env": {"DEBUG": "1"}})],
+        "upgrade_plugin" | "enable_plugin" => vec![json!({"plugin": plugin})],
+        "disable_plugin" | "remove_plugin" => vec![json!({"plugin": plugin, "force": true})],
         _ => return None,
     })
 }

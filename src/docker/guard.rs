@@ -125,9 +125,11 @@ pub fn classify(method: &Method, uri: &Uri) -> Result<Wire, Refusal> {
     };
     let subject = route.subject(&segments);
     let registry = match (route.template, &subject) {
-        ("/distribution/{name}/json", Some(name)) => registry(name).map(str::to_ascii_lowercase),
+        ("/distribution/{name}/json", Some(name)) => registry(name),
+        ("/plugins/privileges", _) => query.single("remote")?.and_then(registry),
         _ => None,
     };
+    let registry = registry.map(str::to_ascii_lowercase);
     let source = source.map(str::to_owned);
     Ok(Wire { route, class, subject, registry, source })
 }
@@ -329,6 +331,14 @@ mod tests {
         ] {
             assert_eq!(sent_to(name).as_deref(), expected, "{name}");
         }
+        let asked_of = |remote: &str| {
+            let target = format!("/plugins/privileges?remote={remote}").parse().unwrap();
+            classify(&Method::GET, &target).map(|wire| wire.registry)
+        };
+        assert_eq!(asked_of("vieux/sshfs:latest"), Ok(None));
+        assert_eq!(asked_of("Evil.Example%2fx").unwrap().as_deref(), Some("evil.example"));
+        assert_eq!(asked_of("10.0.0.1:5000/a/b:1").unwrap().as_deref(), Some("10.0.0.1:5000"));
+        assert!(asked_of("vieux/sshfs&remote=evil.example/x").is_err());
     }
 
     #[test]

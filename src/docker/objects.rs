@@ -34,6 +34,8 @@ pub enum ObjectKind {
     Config,
     /// A plugin of an engine.
     Plugin,
+    /// A record of the builder's cache.
+    BuildCache,
 }
 
 impl ObjectKind {
@@ -51,6 +53,7 @@ impl ObjectKind {
             Self::Secret => "secret",
             Self::Config => "config",
             Self::Plugin => "plugin",
+            Self::BuildCache => "cache record",
         }
     }
 }
@@ -89,8 +92,20 @@ impl Object {
     pub fn listed(kind: ObjectKind, id: String, name: String, facts: Value) -> Self {
         // A row may have been masked with this process's key: only what is the same in every process counts.
         let made = facts.get("CreatedAt").or(facts.get("Created")).cloned().unwrap_or_default();
-        let digest = hash(&[&Value::from(id.as_str()), &made]);
+        // An image goes with all the names that it has.
+        let mut names: Vec<&str> =
+            facts.get("RepoTags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        names.sort_unstable();
+        let digest = hash(&[&Value::from(id.as_str()), &made, &names.into()]);
         Self { kind, asked: name.clone(), id, name, facts, digest, masks: Arc::default() }
+    }
+
+    /// A plugin that a registry offers: what it asks for is part of what it is.
+    #[must_use]
+    pub fn offered(reference: &str, privileges: &Value) -> Self {
+        let digest = hash(&[&Value::from(reference), privileges]);
+        let (id, facts) = (reference.to_owned(), privileges.clone());
+        Self { kind: ObjectKind::Plugin, asked: id.clone(), name: id.clone(), id, facts, digest, masks: Arc::default() }
     }
 
     /// A part of the engine's document, by JSON pointer.
@@ -282,6 +297,7 @@ pub(super) fn digest(kind: ObjectKind, facts: &Value) -> String {
             &["/ID", "/CreatedAt", "/Spec"]
         }
         ObjectKind::Plugin => &["/Id", "/Name", "/Config", "/Settings"],
+        ObjectKind::BuildCache => &["/ID", "/CreatedAt"],
     };
     let mut values: Vec<Value> = parts.iter().map(|part| facts.pointer(part).cloned().unwrap_or_default()).collect();
     // The engine keeps these in maps: every look shows them in another order.

@@ -5,6 +5,7 @@ mod foreign;
 mod inspected;
 mod mounts;
 mod path;
+mod plugin;
 mod ports;
 mod read;
 mod seen;
@@ -126,6 +127,11 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
             BodyKind::Commit => words::changes(texts(document, "Changes")),
             BodyKind::Connection => of_connection(plan),
             BodyKind::Network | BodyKind::Labelled => Vec::new(),
+            BodyKind::Plugin => plugin::granted(document),
+            BodyKind::Settings => {
+                let variables = words::variables(texts(document, "Settings"), &plan.objects, "Settings");
+                plugin::set(document, &plan.objects).into_iter().chain(variables).collect()
+            }
         });
         if !matches!(kind, BodyKind::Update | BodyKind::Exec | BodyKind::Connection | BodyKind::Commit) {
             hits.extend(words::labels(map(document, "Labels"), &plan.marks, "Labels"));

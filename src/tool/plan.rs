@@ -120,6 +120,10 @@ pub enum BodyKind {
     /// What a swarm keeps with a name and labels only: a secret, a config, a node (`SecretSpec`, `ConfigSpec`,
     /// `NodeSpec`), without its payload.
     Labelled,
+    /// A plugin and what it is granted: `Remote`, and `Privileges` as the engine lists them.
+    Plugin,
+    /// New settings of a plugin: `Settings`, a list of `NAME=value`.
+    Settings,
 }
 
 impl Plan {

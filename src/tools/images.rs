@@ -1,9 +1,10 @@
-//! Images: list, inspect, search, pull, push, build, tag, remove.
+//! Images: list, inspect, search, pull, push, build, tag, remove, prune.
 
 mod build;
 mod history;
 mod inspect;
 mod list;
+mod prune;
 mod pull;
 mod push;
 mod remove;
@@ -30,6 +31,7 @@ pub const IMAGES: Toolset = Toolset {
         def::<build::BuildImage>,
         def::<tag::TagImage>,
         def::<remove::RemoveImage>,
+        def::<prune::PruneImages>,
     ],
 };
 

@@ -1,24 +1,73 @@
 //! Prunes: what would go is listed first, then removed one by one by full id; never by the engine's own prune.
+//!
+//! Only the build cache has no other removal than the engine's prune: that gets the ids that were listed.
+
+pub(crate) mod build_cache;
+pub(crate) mod containers;
+pub(crate) mod images;
+pub(crate) mod networks;
+pub(crate) mod volumes;
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::view::{bytes, short_id};
+use super::{
+    listing::Labels,
+    time::moment,
+    view::{bytes, filter, short_id},
+};
 use crate::{
-    error::Result,
-    tool::{Access, Effect, Object, Permission, Plan, Summary, text::count},
+    error::{Error, Result},
+    tool::{Access, Effect, Object, ObjectKind, Permission, Plan, Summary, text::count},
 };
 
+/// How long a prune may take as a whole.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 /// No new removal is begun after this long, so that the answer says what is left before the deadline hits.
-const ENOUGH: Duration = Duration::from_secs(45);
+const ENOUGH: Duration = Duration::from_secs(240);
 /// How many rows an answer shows.
 const MOST_ROWS: usize = 100;
 
+/// Which of what could go is wanted.
+pub(crate) struct Wanted<'a> {
+    until: Option<Timestamp>,
+    labels: Labels<'a>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Reads the arguments `until` and `label`.
+    ///
+    /// # Errors
+    /// `invalid`, naming the argument.
+    pub(crate) fn of(until: Option<&str>, label: &'a [String]) -> Result<Self> {
+        label.iter().try_for_each(|label| filter("label", label))?;
+        let until = until.map(|until| moment("until", until, Timestamp::now())).transpose()?;
+        Ok(Self { until, labels: Labels::of(label) })
+    }
+
+    /// Whether something that was made then is old enough; what has no time of its making is not.
+    fn is_old(&self, made: Option<Timestamp>) -> bool {
+        self.until.is_none_or(|until| made.is_some_and(|made| made < until))
+    }
+
+    /// The same of a time as an engine writes it.
+    fn is_old_by(&self, made: &str) -> bool {
+        self.is_old(made.parse().ok())
+    }
+}
+
+/// The rows of an engine's list.
+fn rows(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
 /// What a prune would remove, or has removed.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Pruned {
+pub(crate) struct Pruned {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     would_remove: Vec<Row>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -35,6 +84,12 @@ pub(super) struct Pruned {
     reclaimed: Option<String>,
     #[serde(skip)]
     summary: String,
+    /// What went or would go, in a few words.
+    #[serde(skip)]
+    counted: String,
+    /// What was to go and is still there.
+    #[serde(skip)]
+    stayed: Vec<Object>,
 }
 
 /// One object of a prune.
@@ -55,17 +110,21 @@ struct Row {
 
 /// What is known about an object beside its name.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// What its removal gives back, in bytes.
-    pub(super) size: Option<u64>,
+    pub(crate) size: Option<u64>,
     /// Why it goes.
-    pub(super) reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// The plan of a prune: a dry run is a read and needs nothing.
-pub(super) fn plan(access: Access, permission: Permission, dry_run: bool, candidates: Vec<Object>) -> Plan {
+pub(crate) fn plan(access: Access, permissions: &[Permission], dry_run: bool, candidates: Vec<Object>) -> Plan {
     let plan = Plan::declared(access).on(candidates);
-    if dry_run { plan.at_most(Effect::Read) } else { plan.needing(permission) }
+    if dry_run {
+        plan.at_most(Effect::Read)
+    } else {
+        permissions.iter().fold(plan, |plan, permission| plan.needing(*permission))
+    }
 }
 
 impl Pruned {
@@ -73,7 +132,7 @@ impl Pruned {
     ///
     /// One failure does not stop the rest: an object may have been taken into use since it was listed,
     /// and then the engine refuses to remove it.
-    pub(super) async fn of<F>(
+    pub(crate) async fn of<F>(
         plan: Plan,
         noun: &str,
         about: impl Fn(&Object) -> Facts,
@@ -82,35 +141,127 @@ impl Pruned {
     where
         F: Future<Output = Result<()>>,
     {
-        let (mut would_remove, mut removed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut sizes, mut left) = (None, 0);
-        let dry_run = plan.effect == Effect::Read;
-        let started = Instant::now();
-        for object in plan.objects {
+        let begun = Begun { dry_run: plan.effect == Effect::Read, at: Instant::now() };
+        begun.sweep(plan.objects, noun, about, remove).await
+    }
+
+    /// What went or would go, in a few words.
+    pub(crate) fn counted(&self) -> &str {
+        &self.counted
+    }
+
+    /// Whether there was nothing to go.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.would_remove.is_empty() && self.removed.is_empty() && self.stayed.is_empty()
+    }
+
+    /// What was to go and is still there.
+    pub(crate) fn stayed(&self) -> &[Object] {
+        &self.stayed
+    }
+
+    /// Shows fewer rows, where it is one of several in an answer.
+    pub(crate) fn shortened(mut self, most: usize) -> Self {
+        let rows = [&mut self.would_remove, &mut self.removed, &mut self.failed];
+        let longest = rows.iter().map(|rows| rows.len()).max().unwrap_or_default();
+        if longest > most {
+            self.total = self.total.or(Some(longest));
+        }
+        for rows in rows {
+            rows.truncate(most);
+        }
+        self
+    }
+}
+
+/// A prune that has begun.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun {
+    /// Whether it only lists.
+    pub(crate) dry_run: bool,
+    /// When it began to remove.
+    pub(crate) at: Instant,
+}
+
+impl Begun {
+    /// Whether there is no time to begin another removal.
+    fn is_late(self) -> bool {
+        self.at.elapsed() > ENOUGH
+    }
+
+    /// Lists objects, or removes them one after the other.
+    pub(crate) async fn sweep<F>(
+        self,
+        objects: Vec<Object>,
+        noun: &str,
+        about: impl Fn(&Object) -> Facts,
+        remove: impl Fn(Object) -> F,
+    ) -> Pruned
+    where
+        F: Future<Output = Result<()>>,
+    {
+        let mut tally = Tally::default();
+        for object in objects {
             let facts = about(&object);
-            let size = facts.size;
-            let mut row = Row::of(&object, facts);
-            if dry_run {
-                sizes = sum(sizes, size);
-                would_remove.push(row);
-            } else if started.elapsed() > ENOUGH {
-                left += 1;
-            } else if let Err(error) = remove(object).await {
-                row.error = Some(error.to_string());
-                failed.push(row);
+            if self.dry_run {
+                tally.would_remove(&object, facts);
+            } else if self.is_late() {
+                tally.left(object);
             } else {
-                sizes = sum(sizes, size);
-                removed.push(row);
+                match remove(object.clone()).await {
+                    Ok(()) => tally.removed(&object, facts),
+                    Err(error) => tally.failed(object, facts, &error),
+                }
             }
         }
+        tally.pruned(self.dry_run, noun)
+    }
+}
+
+/// What has become of the objects of a prune so far.
+#[derive(Default)]
+struct Tally {
+    would_remove: Vec<Row>,
+    removed: Vec<Row>,
+    failed: Vec<Row>,
+    left: usize,
+    sizes: Option<u64>,
+    stayed: Vec<Object>,
+}
+
+impl Tally {
+    fn would_remove(&mut self, object: &Object, facts: Facts) {
+        self.sizes = sum(self.sizes, facts.size);
+        self.would_remove.push(Row::of(object, facts));
+    }
+
+    fn removed(&mut self, object: &Object, facts: Facts) {
+        self.sizes = sum(self.sizes, facts.size);
+        self.removed.push(Row::of(object, facts));
+    }
+
+    fn failed(&mut self, object: Object, facts: Facts, error: &Error) {
+        self.failed.push(Row { error: Some(error.to_string()), ..Row::of(&object, facts) });
+        self.stayed.push(object);
+    }
+
+    fn left(&mut self, object: Object) {
+        self.left += 1;
+        self.stayed.push(object);
+    }
+
+    fn pruned(self, dry_run: bool, noun: &str) -> Pruned {
+        let Self { mut would_remove, mut removed, mut failed, left, sizes, stayed } = self;
         let reclaimed = sizes.map(bytes);
         let tried = removed.len() + failed.len() + left;
+        let failures = if failed.is_empty() { String::new() } else { format!(", {} failed", failed.len()) };
+        let gone = if dry_run { would_remove.len() } else { removed.len() };
+        let counted = format!("{}{failures}", count(gone, noun));
         let summary = match (dry_run, would_remove.len()) {
             (true, 1..) => {
                 format!("{} would be removed: repeat with dry_run false to do it", count(would_remove.len(), noun))
             }
             (false, _) if tried > 0 => {
-                let failures = if failed.is_empty() { String::new() } else { format!(", {} failed", failed.len()) };
                 let rest =
                     if left > 0 { format!(", {left} left for want of time: repeat the call") } else { String::new() };
                 format!("{} removed{failures}{rest}", count(removed.len(), noun))
@@ -121,7 +272,7 @@ impl Pruned {
         for rows in [&mut would_remove, &mut removed, &mut failed] {
             rows.truncate(MOST_ROWS);
         }
-        Self {
+        Pruned {
             would_remove,
             removed,
             failed,
@@ -129,6 +280,8 @@ impl Pruned {
             left: (left > 0).then_some(left),
             reclaimed,
             summary,
+            counted,
+            stayed,
         }
     }
 }
@@ -141,8 +294,12 @@ impl Summary for Pruned {
 
 impl Row {
     fn of(object: &Object, facts: Facts) -> Self {
-        let id = (object.id != object.name).then(|| short_id(&object.id));
-        Self { name: object.name.clone(), id, size: facts.size.map(bytes), reason: facts.reason, error: None }
+        let is_named = object.id != object.name;
+        let id = is_named.then(|| short_id(&object.id));
+        // An image without a name is called by its id.
+        let is_image = object.kind == ObjectKind::Image && !is_named;
+        let name = if is_image { short_id(&object.id) } else { object.name.clone() };
+        Self { name, id, size: facts.size.map(bytes), reason: facts.reason, error: None }
     }
 }
 
@@ -155,10 +312,7 @@ fn sum(total: Option<u64>, size: Option<u64>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
-    use crate::{error::Error, tool::ObjectKind};
 
     fn object(name: &str) -> Object {
         Object::listed(ObjectKind::Network, format!("{name}0123456789abcdef"), name.to_owned(), Value::Null)
@@ -169,7 +323,7 @@ mod tests {
     }
 
     async fn prune(dry_run: bool) -> (Pruned, Vec<String>) {
-        let plan = plan(access(), Permission::Networks, dry_run, vec![object("a"), object("busy"), object("c")]);
+        let plan = plan(access(), &[Permission::Networks], dry_run, vec![object("a"), object("busy"), object("c")]);
         let sent = std::sync::Mutex::new(Vec::new());
         let about = |_: &Object| Facts { size: Some(1024), reason: None };
         let pruned = Pruned::of(plan, "network", about, async |object| {
@@ -198,9 +352,9 @@ mod tests {
 
     #[test]
     fn a_dry_run_needs_no_permission() {
-        let dry = plan(access(), Permission::Networks, true, Vec::new());
+        let dry = plan(access(), &[Permission::Networks], true, Vec::new());
         assert_eq!((dry.effect, dry.permissions.has(Permission::Networks)), (Effect::Read, false));
-        let wet = plan(access(), Permission::Networks, false, Vec::new());
+        let wet = plan(access(), &[Permission::Networks], false, Vec::new());
         assert_eq!((wet.effect, wet.permissions.has(Permission::Networks)), (Effect::Destroy, true));
     }
 }

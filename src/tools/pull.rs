@@ -11,7 +11,7 @@ use super::{
     view::{bytes, clipped, text},
 };
 use crate::{
-    docker::{Docker, Target, names::quote, reason},
+    docker::{Docker, Target, names::quote, reason, stream::JsonLines},
     error::{Error, Kind, Result},
     redact,
     tool::{Call, Progress},
@@ -19,7 +19,7 @@ use crate::{
 use reference::Reference;
 
 /// How long a daemon may say nothing of a pull: it waits for a registry, or unpacks a large layer.
-const IDLE: Duration = Duration::from_secs(600);
+pub(crate) const IDLE: Duration = Duration::from_secs(600);
 /// How many layers are followed; no image has as many.
 const MOST_LAYERS: usize = 2_000;
 /// No id of a layer, no digest and no word that is understood is longer.
@@ -44,11 +44,19 @@ pub(crate) async fn pull(
     }
     let (target, authorization) = Authorization::beside(target, reference.registry(), docker, call).await?;
     let failed = |error: Error| authorization.explains(unreached(error, reference.registry()), reference.registry());
-    let mut steps = docker.progress(target, IDLE).await.map_err(failed)?;
+    let steps = docker.progress(target, IDLE).await.map_err(failed)?;
+    followed(steps, call).await.map_err(failed)
+}
+
+/// Reads what a daemon tells of a pull to its end, and reports it.
+///
+/// # Errors
+/// Those of the stream, and one that a step of it tells.
+pub(crate) async fn followed(mut steps: JsonLines, call: &Call) -> Result<Layers> {
     let mut layers = Layers::default();
-    while let Some(step) = steps.next().await.map_err(failed)? {
+    while let Some(step) = steps.next().await? {
         if let Some(error) = reason(&step) {
-            return Err(failed(error));
+            return Err(error);
         }
         layers.take(&step);
         call.progress(layers.progress());

@@ -1,9 +1,10 @@
-//! The daemon itself: whether it answers, what it is, what it uses, what happened.
+//! The daemon itself: whether it answers, what it is, what it uses, what happened, and what it can do without.
 
 mod disk_usage;
 mod events;
 mod info;
 mod login;
+mod prune;
 
 use std::time::Instant;
 
@@ -17,20 +18,23 @@ use crate::{
     error::Result,
     redact,
     tool::{
-        Call, FleetTool, HostAnswer, HostStatus, Summary, Toolset, fleet, hostless, page::LONGEST_ANSWER, text::count,
+        Call, FleetTool, HostAnswer, HostStatus, Summary, Toolset, def, fleet, hostless, page::LONGEST_ANSWER,
+        text::count,
     },
 };
 
 /// The toolset, which is also this folder's table of contents.
 pub const SYSTEM: Toolset = Toolset {
     name: "system",
-    about: "What a daemon is, what it uses on disk, what happened on it.",
+    about: "What a daemon is, what it uses on disk, what happened on it; clean-up.",
     tools: &[
         fleet::<Ping>,
         fleet::<Version>,
         fleet::<info::Info>,
         fleet::<disk_usage::DiskUsage>,
         fleet::<events::Events>,
+        def::<prune::PruneSystem>,
+        def::<prune::PruneBuildCache>,
         hostless::<login::Login>,
         hostless::<login::Logout>,
     ],

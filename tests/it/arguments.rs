@@ -69,6 +69,8 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("stack", "string") => "shop".into(),
         ("image", "string") if entry.card.name == "commit_container" => format!("{}committed", world.prefix).into(),
         ("image", "string") => world.image.as_str().into(),
+        ("plugin" | "remote", "string") => "lab/plugin:1".into(),
+        ("env", "object") if entry.card.name == "configure_plugin" => json!({"DEBUG": "1"}),
         ("network", "string") => world.network.as_str().into(),
         ("volume", "string") => world.volume.as_str().into(),
         ("tag", "string") => format!("{}tagged:1", world.prefix).into(),
@@ -103,6 +105,8 @@ pub(crate) fn names_an_object(tool: &str, property: &str) -> bool {
         "services",
         "name",
         "tag",
+        "plugin",
+        "remote",
     ];
     is_name.contains(&property)
         && !tool.starts_with("list_")
@@ -112,7 +116,7 @@ pub(crate) fn names_an_object(tool: &str, property: &str) -> bool {
 
 /// Whether a text with a slash may be a fine name there: references of images and names of networks have them.
 pub(crate) fn may_have_slashes(property: &str) -> bool {
-    ["image", "images", "tag", "network", "networks"].contains(&property)
+    ["image", "images", "tag", "network", "networks", "plugin", "remote"].contains(&property)
 }
 
 /// A small generator of numbers (xorshift), the same on every run.

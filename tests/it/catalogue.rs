@@ -145,6 +145,20 @@ const VOCABULARY: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "plugins",
+        &[
+            "list_plugins: r",
+            "inspect_plugin: r",
+            // A dry run lists what it asks for.
+            "install_plugin: m [r] system",
+            "configure_plugin: m system",
+            "enable_plugin: m system",
+            "upgrade_plugin: m [r] system",
+            "disable_plugin: d system",
+            "remove_plugin: d system",
+        ],
+    ),
+    (
         "registry",
         &[
             "registry_list_tags: r",
@@ -159,9 +173,6 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 
 /// Words without a tool yet, in the order of the vocabulary.
 const LATER: &[&str] = &[
-    "prune_images",
-    "prune_system",
-    "prune_build_cache",
     "get_swarm_join_tokens",
     "get_swarm_unlock_key",
     "init_swarm",

@@ -481,7 +481,16 @@ pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
         ("GET", ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
             json("503 Service Unavailable", json!({"message": "This node is not a swarm manager."}))
         }
-        ("GET", ["plugins"]) => ok(json!([])),
+        ("GET", ["plugins"]) => ok(json!([plugin()])),
+        ("GET", ["plugins", "privileges"]) => ok(privileges()),
+        ("GET", ["plugins", .., "json"]) => ok(plugin()),
+        ("POST", ["plugins", "pull"] | ["plugins", .., "upgrade"]) => lines(vec![
+            json!({"status": "Downloading", "id": "aa", "progressDetail": {"current": 1, "total": 2}}),
+            json!({"status": "Pull complete", "id": "aa"}),
+        ]),
+        ("POST", ["plugins", .., "enable" | "disable"]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
+        ("POST", ["plugins", .., "set"]) => done(),
+        ("DELETE", ["plugins", ..]) => ok(plugin()),
         ("GET", [what, ..]) => missing(what.trim_end_matches('s')),
         _ => json("404 Not Found", json!({"message": "page not found"})),
     }
@@ -552,6 +561,21 @@ fn spare() -> Value {
         network[field] = value;
     }
     network
+}
+
+fn plugin() -> Value {
+    json!({"Id": SPARE, "Name": "lab/plugin:1", "Enabled": false, "PluginReference": "lab/plugin:1",
+        "Settings": {"Env": ["DEBUG=hunter2"], "Args": [], "Devices": [], "Mounts": []},
+        "Config": {"Description": "a driver", "Documentation": "", "Entrypoint": ["/driver"], "WorkDir": "", "User": {},
+            "Interface": {"Types": ["docker.volumedriver/1.0"], "Socket": "driver.sock"}, "Network": {"Type": "none"},
+            "Linux": {"Capabilities": ["CAP_SYS_ADMIN"], "AllowAllDevices": false, "Devices": []},
+            "Env": [{"Name": "DEBUG", "Description": "", "Settable": ["value"], "Value": "hunter2"}],
+            "Args": {"Name": "", "Description": "", "Settable": null, "Value": []}, "Mounts": [],
+            "PropagatedMount": "", "IpcHost": false, "PidHost": false}})
+}
+
+fn privileges() -> Value {
+    json!([{"Name": "network", "Description": "permissions to access a network", "Value": ["host"]}])
 }
 
 fn volume() -> Value {

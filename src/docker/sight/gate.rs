@@ -84,13 +84,22 @@ impl Docker {
         .hint("choose a name that the host allows, such as those of list_containers; the person can change the setting"))
     }
 
-    /// What hidden containers need, by every name and id that they use for it; empty where none is hidden.
+    /// What hidden containers and images need, by every name and id that they use for it; empty where none is hidden.
     ///
     /// A prune has to spare it: it looks unused and is not.
     ///
     /// # Errors
     /// As [`Docker::json`].
     pub async fn needed_unseen(&self, kind: ObjectKind) -> Result<HashSet<String>> {
+        let mut needed = self.needed_by_containers(kind).await?;
+        if kind == ObjectKind::Image && !self.images().is_open() {
+            let list = self.look(Target::new("/images/json").query("all", "1")).await?;
+            needed.extend(images::needed_unseen(self.images(), &list));
+        }
+        Ok(needed)
+    }
+
+    async fn needed_by_containers(&self, kind: ObjectKind) -> Result<HashSet<String>> {
         if self.containers().is_open() {
             return Ok(HashSet::new());
         }

@@ -1,6 +1,6 @@
 //! Images that do not exist for callers: judged by their references, one without any by what else is allowed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -101,6 +101,19 @@ pub(super) fn answers(globs: &Globs, asked: &str, image: &mut Value) -> bool {
 pub(super) fn has_hidden_names(globs: &Globs, image: &Value) -> bool {
     let mut names = listed(image, "RepoTags");
     names.any(|tag| !admits(globs, tag))
+}
+
+/// The images that have a hidden name, and those that hidden ones are built upon.
+pub(super) fn needed_unseen(globs: &Globs, list: &Value) -> HashSet<String> {
+    let rows = || list.as_array().into_iter().flatten();
+    let parents: HashMap<&str, &str> = rows().map(|image| (text(image, "Id"), text(image, "ParentId"))).collect();
+    let is_hidden = |image: &&Value| has_hidden_names(globs, image) || !sift(globs, &mut (*image).clone());
+    let chain = |image| {
+        // An engine could tell of a circle.
+        let parent = |id: &&str| parents.get(id).copied().filter(|parent| !parent.is_empty());
+        std::iter::successors(Some(text(image, "Id")), parent).take(parents.len() + 1)
+    };
+    rows().filter(is_hidden).flat_map(chain).map(str::to_owned).collect()
 }
 
 fn repository(reference: &str) -> String {

@@ -2,30 +2,23 @@
 
 use std::time::Duration;
 
-use bollard::query_parameters::{RemoveContainerOptions, RemoveContainerOptionsBuilder};
-use jiff::Timestamp;
+use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::lifecycle::named;
 use crate::{
-    docker::{Docker, Filters, Target, names::quote},
-    error::{Error, Kind, Result},
-    tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
+    docker::{Docker, names::quote},
+    error::{Error, Result},
+    tool::{Access, Call, Effect, Permission, Plan, Tool},
     tools::{
-        listing::Labels,
         outcome::Outcomes,
-        prune::{self, Facts, Pruned},
-        time::moment,
-        view::text,
+        prune::{self, Pruned, Wanted},
     },
 };
 
 /// How long many removals may take.
 const MANY: Duration = Duration::from_secs(300);
-/// How long the daemon may count the bytes of all containers.
-const SIZES: Duration = Duration::from_secs(60);
 
 /// Removes containers.
 ///
@@ -97,42 +90,18 @@ impl Tool for PruneContainers {
     type Output = Pruned;
 
     fn deadline(&self) -> Option<Duration> {
-        Some(MANY)
+        Some(prune::DEADLINE)
     }
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        let until = self.until.as_deref().map(|text| moment("until", text, Timestamp::now())).transpose()?;
-        let labels = Labels::of(&self.label);
-        let filters = labels.filters(Filters::default().with("status", ["created", "exited", "dead"]));
-        let target = Target::new("/containers/json").query("all", "1").query("size", "1").filters(&filters);
-        let listed = reading.json(target.patient(SIZES)).await?;
-        let made = |container: &Value| container.get("Created").and_then(Value::as_i64).unwrap_or(i64::MAX);
-        let old = |container: &&Value| until.is_none_or(|until| made(container) < until.as_second());
-        let labelled = listed.as_array().into_iter().flatten().filter(|container| labels.fit(container));
-        let stopped = labelled.filter(old).filter_map(stopped).collect();
-        Ok(prune::plan(Self::ACCESS, Permission::Create, self.dry_run.unwrap_or(true), stopped))
+        let wanted = Wanted::of(self.until.as_deref(), &self.label)?;
+        let stopped = prune::containers::candidates(reading, &wanted).await?;
+        Ok(prune::plan(Self::ACCESS, &[Permission::Create], self.dry_run.unwrap_or(true), stopped))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Pruned> {
-        let about = |container: &Object| Facts {
-            size: container.fact("/SizeRw").and_then(Value::as_u64),
-            reason: Some(text(&container.facts, "Status").to_owned()),
-        };
         let typed = &docker.typed().await?;
-        let remove = async |container: Object| {
-            match typed.remove_container(&container.id, None::<RemoveContainerOptions>).await.map_err(Error::from) {
-                // Somebody else was faster; it is gone all the same.
-                Err(error) if error.kind() == Kind::NotFound => Ok(()),
-                removed => removed,
-            }
-        };
-        Ok(Pruned::of(plan, "container", about, remove).await)
+        let remove = |container| prune::containers::remove(typed, container);
+        Ok(Pruned::of(plan, "container", prune::containers::about, remove).await)
     }
-}
-
-/// A row of the engine's list; one without an id is left alone.
-fn stopped(container: &Value) -> Option<Object> {
-    let id = Some(text(container, "Id")).filter(|id| !id.is_empty())?.to_owned();
-    let name = container.pointer("/Names/0").and_then(Value::as_str).unwrap_or(&id).trim_start_matches('/').to_owned();
-    Some(Object::listed(ObjectKind::Container, id, name, container.clone()))
 }

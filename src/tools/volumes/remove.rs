@@ -1,20 +1,19 @@
 //! Removing volumes, with their data: named ones, and those that nothing uses.
 
+use std::time::Duration;
+
 use bollard::query_parameters::RemoveVolumeOptionsBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{PERMISSION, is_anonymous};
 use crate::{
-    docker::{Docker, Filters, Target, names},
-    error::{Error, Result},
-    tool::{Access, Call, Effect, Object, ObjectKind, Permission, Plan, Tool},
+    docker::Docker,
+    error::Result,
+    tool::{Access, Call, Effect, Object, Permission, Plan, Tool},
     tools::{
-        listing::Labels,
         outcome::{self, Outcomes},
-        prune::{self, Facts, Pruned},
-        view::{filter, items, text},
+        prune::{self, Facts, Pruned, Wanted},
     },
 };
 
@@ -73,40 +72,22 @@ impl Tool for PruneVolumes {
     const ACCESS: Access = Access::destroy(&[]).down_to(Effect::Read).sometimes(Permission::Volumes);
     type Output = Pruned;
 
+    fn deadline(&self) -> Option<Duration> {
+        Some(prune::DEADLINE)
+    }
+
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        self.label.iter().try_for_each(|label| filter("label", label))?;
-        let labels = Labels::of(&self.label);
-        let filters = labels.filters(Filters::default().with("dangling", ["true"]));
-        let listed = reading.json(Target::new("/volumes").filters(&filters)).await?;
-        let goes = |volume: &&Value| self.named || is_anonymous(volume);
-        // A volume of a cluster may be in use on another node.
-        let is_local = |volume: &&Value| volume.get("ClusterVolume").is_none_or(Value::is_null);
-        let objects = items(&listed, "Volumes")
-            .filter(|volume| labels.fit(volume))
-            .filter(goes)
-            .filter(is_local)
-            .map(object)
-            .collect();
-        Ok(prune::plan(Self::ACCESS, Permission::Volumes, self.dry_run.unwrap_or(true), objects))
+        let wanted = Wanted::of(None, &self.label)?;
+        let unused = prune::volumes::candidates(reading, &wanted, self.named).await?;
+        Ok(prune::plan(Self::ACCESS, PERMISSION, self.dry_run.unwrap_or(true), unused))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Pruned> {
-        let typed = docker.typed().await?;
+        let typed = &docker.typed().await?;
         let about = |volume: &Object| Facts {
             size: None,
             reason: is_anonymous(&volume.facts).then(|| "anonymous".to_owned()).filter(|_| self.named),
         };
-        let remove = async |volume: Object| {
-            // The name is the engine's, not the caller's: a driver may allow what a path does not.
-            let name = names::object("volume", &volume.id)?;
-            let options = RemoveVolumeOptionsBuilder::new().build();
-            typed.remove_volume(name, Some(options)).await.map_err(Error::from)
-        };
-        Ok(Pruned::of(plan, "volume", about, remove).await)
+        Ok(Pruned::of(plan, "volume", about, |volume| prune::volumes::remove(typed, volume)).await)
     }
-}
-
-fn object(volume: &Value) -> Object {
-    let name = text(volume, "Name").to_owned();
-    Object::listed(ObjectKind::Volume, name.clone(), name, volume.clone())
 }
