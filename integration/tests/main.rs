@@ -23,6 +23,7 @@ mod answers;
 mod audit;
 mod bodies;
 mod build;
+mod cleanup;
 mod cli;
 mod container_reads;
 mod containers;

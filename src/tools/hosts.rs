@@ -1,12 +1,13 @@
 //! The fleet as a whole: how every host is, and where something runs.
 
+mod cleanup;
 mod find;
 mod survey;
 mod updates;
 
 use crate::{
     redact,
-    tool::{Toolset, fleet},
+    tool::{Toolset, def, fleet},
     tools::view::clipped,
 };
 
@@ -14,7 +15,13 @@ use crate::{
 pub const HOSTS: Toolset = Toolset {
     name: "hosts",
     about: "The fleet: which hosts there are, how they are, and where something runs.",
-    tools: &[fleet::<survey::SurveyHosts>, fleet::<find::Find>, fleet::<updates::CheckImageUpdates>],
+    tools: &[
+        fleet::<survey::SurveyHosts>,
+        fleet::<find::Find>,
+        fleet::<updates::CheckImageUpdates>,
+        def::<cleanup::PlanCleanup>,
+        def::<cleanup::ApplyPlan>,
+    ],
 };
 
 /// Somebody's text as one short line of an answer.
