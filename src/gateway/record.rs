@@ -93,7 +93,7 @@ impl Record {
         let mut state = self.state();
         state.opening.via = Some(via);
         tool.clone_into(&mut state.opening.tool);
-        state.opening.arguments = masked(arguments);
+        state.arguments.clone_from(arguments);
     }
 
     /// Notes which hosts it is for.
