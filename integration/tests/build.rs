@@ -291,7 +291,10 @@ async fn a_build_that_is_taken_back_closes_its_connection() {
         let (closed, mut is_closed) = mpsc::unbounded_channel();
         let watching = tokio::spawn(watch_builds(UnixListener::bind(&socket).unwrap(), link.socket(), closed));
         let gateway = gateway(&[format!("lab=unix://{}", socket.display())]);
-        let content = format!("FROM {}\nRUN for each in 1 2 3 4 5 6 7 8; do echo tick; sleep 1; done; sleep 60\n", lab("LAB_IMAGE"));
+        let content = format!(
+            "FROM {}\nRUN for each in 1 2 3 4 5 6 7 8; do echo tick; sleep 1; done; sleep 60\n",
+            lab("LAB_IMAGE")
+        );
         let Value::Object(arguments) = json!({"dockerfile_content": content, "no_cache": true}) else { unreachable!() };
         let (tell, mut told) = mpsc::unbounded_channel();
         let mut request = Request::new(gateway.caller("test"), "build_image", arguments);
