@@ -13,7 +13,7 @@ use tokio::{
 use crate::rig::{LINKS, Link, Rig, lab};
 
 /// A request beside Quaymaster: the status and the JSON of its answer.
-async fn ask(mut socket: impl AsyncRead + AsyncWrite + Unpin, head: &str, body: &str) -> (u16, Value) {
+pub async fn ask(mut socket: impl AsyncRead + AsyncWrite + Unpin, head: &str, body: &str) -> (u16, Value) {
     let request = format!("{head}\r\nHost: lab\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     socket.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = String::new();

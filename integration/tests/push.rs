@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::{
-    bare::ask,
+    containers_write::ask,
     engine::{Scrap, docker, image},
     rig::{LINKS, Rig, lab},
 };
