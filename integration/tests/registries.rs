@@ -27,11 +27,13 @@ const PASSWORD: &str = "lab-password";
 /// What htpasswd makes of it.
 const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuL/Ej5MNdcjasz4Sr7bjTMIxZn.WGpgG";
 
-/// A registry of a test's own: one door with TLS and a password, one plain door for what the test puts in.
+/// A registry of a test's own: one door with TLS and a password, one with a password alone, and a plain one for what
+/// the test puts in.
 struct Registry {
-    doors: [Child; 2],
-    /// `HOST:PORT` of the guarded door, and of the plain one.
+    doors: [Child; 3],
+    /// `HOST:PORT` of each.
     guarded: String,
+    locked: String,
     plain: String,
     authority: Authority,
     _directory: TempDir,
@@ -46,29 +48,27 @@ impl Registry {
         fs::write(home.join("cert.pem"), certificate).unwrap();
         fs::write(home.join("key.pem"), key).unwrap();
         fs::write(home.join("htpasswd"), format!("ann:{HASH}\n")).unwrap();
-        let [guarded, plain] = [free_port(), free_port()];
+        let [guarded, locked, plain] = [free_port(), free_port(), free_port()];
         let storage =
             format!("storage: {{filesystem: {{rootdirectory: {0}/data}}, delete: {{enabled: true}}}}", home.display());
         let common =
             |port: u16| format!("version: 0.1\nlog: {{level: error}}\n{storage}\nhttp:\n  addr: 127.0.0.1:{port}\n");
         let tls = format!("  tls: {{certificate: {0}/cert.pem, key: {0}/key.pem}}\n", home.display());
         let auth = format!("auth: {{htpasswd: {{realm: lab, path: {}/htpasswd}}}}\n", home.display());
-        let doors =
-            [("guarded", format!("{}{tls}{auth}", common(guarded))), ("plain", common(plain))].map(|(name, text)| {
-                let file = home.join(format!("{name}.yml"));
-                fs::write(&file, text).unwrap();
-                Command::new(program())
-                    .arg("serve")
-                    .arg(file)
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .unwrap()
-            });
-        let [guarded, plain] = [guarded, plain].map(|port| format!("127.0.0.1:{port}"));
-        let registry = Self { doors, guarded, plain, authority, _directory: directory };
+        let doors = [
+            ("guarded", format!("{}{tls}{auth}", common(guarded))),
+            ("locked", format!("{}{auth}", common(locked))),
+            ("plain", common(plain)),
+        ]
+        .map(|(name, text)| {
+            let file = home.join(format!("{name}.yml"));
+            fs::write(&file, text).unwrap();
+            Command::new(program()).arg("serve").arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        });
+        let [guarded, locked, plain] = [guarded, locked, plain].map(|port| format!("127.0.0.1:{port}"));
+        let registry = Self { doors, guarded, locked, plain, authority, _directory: directory };
         let started = Instant::now();
-        for door in [&registry.guarded, &registry.plain] {
+        for door in [&registry.guarded, &registry.locked, &registry.plain] {
             while TcpStream::connect(door).is_err() {
                 assert!(started.elapsed() < Duration::from_secs(10), "the registry does not listen");
                 std::thread::sleep(Duration::from_millis(20));
@@ -128,7 +128,8 @@ impl Registry {
         set: impl FnOnce(&mut Config),
     ) -> (TempDir, Arc<Gateway>) {
         let home = tempfile::tempdir().unwrap();
-        let auths = password.map(|password| json!({&self.guarded: {"username": "ann", "password": password}}));
+        let login = password.map(|password| json!({"username": "ann", "password": password}));
+        let auths = login.map(|login| json!({&self.guarded: login, &self.locked: login}));
         fs::write(home.path().join("config.json"), json!({ "auths": auths }).to_string()).unwrap();
         let mut environment = environment();
         environment.variables.insert("DOCKER_CONFIG".into(), home.path().display().to_string());
@@ -142,6 +143,7 @@ impl Registry {
             open(config);
             config.registries = vec![
                 RegistryConfig { host: self.guarded.clone(), insecure: false, ca: Some(ca) },
+                RegistryConfig { host: self.locked.clone(), insecure: true, ca: None },
                 RegistryConfig { host: self.plain.clone(), insecure: true, ca: None },
             ];
             set(config);
@@ -309,7 +311,7 @@ async fn logins_say_whether_they_work() {
 
     let (_home, gateway) = registry.gateway(Some(PASSWORD), &nowhere(), |_| {});
     let all = call(&gateway, "logout", json!({})).await.ok();
-    assert_eq!((all["registries"].as_array().unwrap().len(), &all["command"]), (1, &json!("docker logout REGISTRY")));
+    assert_eq!((all["registries"].as_array().unwrap().len(), &all["command"]), (2, &json!("docker logout REGISTRY")));
     assert!(!all.to_string().contains(PASSWORD) && !all.to_string().contains("ann"));
 
     // Nobody vouches for it: nothing is sent, whatever there is in the CLI's configuration.
@@ -337,7 +339,7 @@ async fn engines_pull_with_the_gateways_password() {
         let mut scrap = Scrap::on(link);
         let mark = format!("pull-{link:?}").to_lowercase();
         registry.image("lab/private", Some(&mark), "amd64", &mark);
-        let image = format!("{}/lab/private:{mark}", registry.guarded);
+        let image = format!("{}/lab/private:{mark}", registry.locked);
         scrap.image(image.clone());
         let specs = [format!("lab={}", link.endpoint())];
         let (_home, gateway) = registry.gateway(None, &specs, |_| {});

@@ -46,17 +46,14 @@ fn parse(text: &str) -> Vec<Challenge> {
             break;
         }
         let after_blanks = after.trim_start();
-        match (after_blanks.strip_prefix('='), &mut current) {
-            (Some(value), Some((_, parameters))) => {
-                let Some((value, after)) = value_of(value.trim_start()) else { break };
-                parameters.push((word.to_ascii_lowercase(), value));
-                rest = after;
-            }
-            _ => {
-                found.extend(current.take().and_then(challenge));
-                current = Some((word.to_ascii_lowercase(), Vec::new()));
-                rest = after;
-            }
+        if let (Some(value), Some((_, parameters))) = (after_blanks.strip_prefix('='), &mut current) {
+            let Some((value, after)) = value_of(value.trim_start()) else { break };
+            parameters.push((word.to_ascii_lowercase(), value));
+            rest = after;
+        } else {
+            found.extend(current.take().and_then(challenge));
+            current = Some((word.to_ascii_lowercase(), Vec::new()));
+            rest = after;
         }
     }
     found.extend(current.and_then(challenge));
@@ -113,9 +110,9 @@ mod tests {
         Challenge::of(&headers)
     }
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
+    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        Some(Challenge::Bearer { realm: realm.to_owned(), service: owned(service), scope: owned(scope) })
+        Challenge::Bearer { realm: realm.to_owned(), service: owned(service), scope: owned(scope) }
     }
 
     #[test]
@@ -123,11 +120,11 @@ mod tests {
         let hub = "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:a/b:pull,push\"";
         let expected =
             bearer("https://auth.docker.io/token", Some("registry.docker.io"), Some("repository:a/b:pull,push"));
-        assert_eq!(of(&[hub]), expected);
+        assert_eq!(of(&[hub]), Some(expected));
         assert_eq!(of(&["Basic realm=\"x\""]), Some(Challenge::Basic));
         assert_eq!(of(&["basic"]), Some(Challenge::Basic));
-        assert_eq!(of(&["Basic realm=\"a, b\", Bearer realm=\"r\" , service=s"]), bearer("r", Some("s"), None));
-        assert_eq!(of(&["Basic realm=x", "BEARER REALM = \"a\\\"b\""]), bearer("a\"b", None, None));
+        assert_eq!(of(&["Basic realm=\"a, b\", Bearer realm=\"r\" , service=s"]), Some(bearer("r", Some("s"), None)));
+        assert_eq!(of(&["Basic realm=x", "BEARER REALM = \"a\\\"b\""]), Some(bearer("a\"b", None, None)));
         assert_eq!(of(&["Negotiate, Basic realm=\"x\""]), Some(Challenge::Basic));
     }
 

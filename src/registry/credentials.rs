@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{ErrorKind, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use base64::{
@@ -212,19 +212,19 @@ impl Store {
     /// The CLI's configuration; one that is not there is an empty one.
     async fn configuration(&self) -> Result<CliConfig> {
         let Some(path) = self.file.clone() else { return Ok(CliConfig::default()) };
-        let read = tokio::task::spawn_blocking(move || read(path));
+        let read = tokio::task::spawn_blocking(move || read(&path));
         read.await.map_err(|error| Error::internal("reading credentials was cut off").detail(error.to_string()))?
     }
 }
 
-fn read(path: PathBuf) -> Result<CliConfig> {
+fn read(path: &Path) -> Result<CliConfig> {
     let refused = |why: String| {
         Error::config("the docker CLI's configuration on the gateway's machine cannot be read")
             .hint("ask the person to look at its \"config.json\"")
             .detail(format!("{}: {why}", path.display()))
     };
     let mut text = Vec::new();
-    let opened = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
+    let opened = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
     match opened {
         Ok(_) if text.len() as u64 > LARGEST => Err(refused("it is larger than 1 MiB".to_owned())),
         Ok(_) if text.trim_ascii().is_empty() => Ok(CliConfig::default()),

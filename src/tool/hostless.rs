@@ -40,7 +40,7 @@ pub trait HostlessCall: Send + Sync {
     /// See [`HostlessTool::deadline`].
     fn deadline(&self) -> Option<Duration>;
     /// See [`HostlessTool::call`].
-    fn call<'a>(self: Box<Self>, call: &'a Call) -> Pending<'a, Result<Answer>>;
+    fn call(self: Box<Self>, call: &Call) -> Pending<'_, Result<Answer>>;
 }
 
 impl<T: HostlessTool> HostlessCall for T {
@@ -52,7 +52,7 @@ impl<T: HostlessTool> HostlessCall for T {
         HostlessTool::deadline(self)
     }
 
-    fn call<'a>(self: Box<Self>, call: &'a Call) -> Pending<'a, Result<Answer>> {
+    fn call(self: Box<Self>, call: &Call) -> Pending<'_, Result<Answer>> {
         Box::pin(async move { HostlessTool::call(*self, call).await?.answer(None) })
     }
 }

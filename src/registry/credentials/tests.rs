@@ -50,8 +50,8 @@ impl Desk {
     }
 }
 
-fn password(username: &str, password: &str) -> Option<Credentials> {
-    Some(Credentials::Password { username: username.to_owned(), password: Secret::new(password) })
+fn password(username: &str, password: &str) -> Credentials {
+    Credentials::Password { username: username.to_owned(), password: Secret::new(password) }
 }
 
 #[tokio::test]
@@ -69,9 +69,9 @@ async fn the_file_is_read_as_docker_reads_it() {
         .to_string(),
     );
     for hub in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
-        assert_eq!(desk.of(hub).await, password("ann", "p:w"), "{hub}");
+        assert_eq!(desk.of(hub).await, Some(password("ann", "p:w")), "{hub}");
     }
-    assert_eq!(desk.of("GHCR.io").await, password("bob", "pw"));
+    assert_eq!(desk.of("GHCR.io").await, Some(password("bob", "pw")));
     assert_eq!(desk.of("quay.io").await, Some(Credentials::Identity(Secret::new("idt"))));
     assert_eq!(desk.of("reg.example:5000").await, Some(Credentials::Registry(Secret::new("rt"))));
     for nothing in ["empty.example", "broken.example", "reg.example", "evil.example", "io", "hcr.io"] {
@@ -89,7 +89,7 @@ async fn docker_config_names_another_directory_and_none_is_no_error() {
     fs::create_dir(&other).unwrap();
     fs::write(other.join("config.json"), r#"{"auths": {"a.b": {"username": "u", "password": "p"}}}"#).unwrap();
     let desk = desk.set("DOCKER_CONFIG", other.to_str().unwrap());
-    assert_eq!(desk.of("a.b").await, password("u", "p"));
+    assert_eq!(desk.of("a.b").await, Some(password("u", "p")));
     fs::remove_file(other.join("config.json")).unwrap();
     assert_eq!(desk.of("a.b").await, None);
     assert_eq!(Store::new(&Environment::default()).of("a.b").await.unwrap(), None);
@@ -102,8 +102,8 @@ async fn two_variables_are_for_one_registry() {
         .set("QUAYMASTER_REGISTRY", "https://A.b/v2/")
         .set("QUAYMASTER_REGISTRY_USERNAME", "own")
         .set("QUAYMASTER_REGISTRY_PASSWORD", "secret");
-    assert_eq!(desk.of("a.b").await, password("own", "secret"));
-    assert_eq!(desk.of("c.d").await, password("u", "p"));
+    assert_eq!(desk.of("a.b").await, Some(password("own", "secret")));
+    assert_eq!(desk.of("c.d").await, Some(password("u", "p")));
     assert_eq!(desk.of("docker.io").await, None);
     let unbound =
         Desk::new("{}").set("QUAYMASTER_REGISTRY_USERNAME", "own").set("QUAYMASTER_REGISTRY_PASSWORD", "secret");
@@ -121,8 +121,8 @@ async fn helpers_get_the_key_and_a_closed_environment() {
         .helper("all", answer)
         .helper("own", r#"printf '{"Username":"<token>","Secret":"idt"}'"#)
         .helper("none", "echo credentials not found in native keychain; exit 1");
-    assert_eq!(desk.of("docker.io").await, password("https://index.docker.io/v1/", "closed/"));
-    assert_eq!(desk.of("ghcr.io").await, password("ghcr.io", "closed/"));
+    assert_eq!(desk.of("docker.io").await, Some(password("https://index.docker.io/v1/", "closed/")));
+    assert_eq!(desk.of("ghcr.io").await, Some(password("ghcr.io", "closed/")));
     assert_eq!(desk.of("own.example").await, Some(Credentials::Identity(Secret::new("idt"))));
     assert_eq!(desk.of("none.example").await, None);
     assert_eq!(desk.store().source("own.example").await.unwrap(), Some(Source::Helper("own".to_owned())));
@@ -185,7 +185,7 @@ async fn a_broken_file_is_never_quoted() {
 fn headers_are_what_engines_read() {
     let read =
         |secret: Secret| -> Value { serde_json::from_slice(&URL_SAFE.decode(secret.expose()).unwrap()).unwrap() };
-    let own = password("ann", "p?>ÿ").unwrap();
+    let own = password("ann", "p?>ÿ");
     assert_eq!(
         read(own.header("docker.io")),
         json!({"username": "ann", "password": "p?>ÿ", "serveraddress": "https://index.docker.io/v1/"})
