@@ -273,7 +273,7 @@ async fn watch_builds(gateway: UnixListener, engine: String, closed: mpsc::Unbou
         tokio::spawn(async move {
             let (mut buffer, mut is_build) = ([0; 4096], false);
             while let Ok(length @ 1..) = requests.read(&mut buffer).await {
-                is_build |= String::from_utf8_lossy(&buffer[..length]).contains("POST /build?");
+                is_build |= String::from_utf8_lossy(&buffer[..length]).contains("/build?");
                 told.write_all(&buffer[..length]).await.unwrap();
             }
             if is_build {

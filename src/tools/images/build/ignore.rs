@@ -98,9 +98,9 @@ impl Ignore {
         for (place, pattern) in self.patterns.iter().enumerate() {
             let above = self.above.last().and_then(|(_, matched)| matched.get(place)).copied().unwrap_or_default();
             // What a pattern says is not asked where it could not change anything, and counts as no match below.
-            let matches = above || (pattern.is_exception == left_out && pattern.matcher.is_match(path));
-            matched.push(matches);
-            if matches {
+            let fits = above || (pattern.is_exception == left_out && pattern.matcher.is_match(path));
+            matched.push(fits);
+            if fits {
                 left_out = !pattern.is_exception;
             }
         }
