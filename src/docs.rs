@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::{
     gateway::catalogue::{Entry, everything, groups},
-    tool::{HostArgument, text::count},
+    tool::{
+        HostArgument,
+        text::{count, first_sentence},
+    },
 };
 
 /// Where the table of the README begins.
@@ -55,18 +58,12 @@ fn table() -> String {
     std::iter::once(head).chain(rows).collect()
 }
 
-/// What a description says first, without its full stop.
-#[must_use]
-pub fn first_sentence(about: &str) -> &str {
-    let paragraph = about.split('\n').next().unwrap_or_default();
-    paragraph.split(". ").next().unwrap_or_default().trim_end_matches('.')
-}
-
 fn section(entry: &Entry) -> String {
     let card = &entry.card;
     let host = match card.host {
         HostArgument::None => "no `host`",
         HostArgument::One => "one `host`",
+        HostArgument::Planned => "the host of the plan",
         HostArgument::Fleet { whole: false } => "`host`: one, `all` or a tag",
         HostArgument::Fleet { whole: true } => "`host`: one, `all` (the default) or a tag",
     };
@@ -145,16 +142,4 @@ fn kind(property: &Value) -> String {
 /// A text inside a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace("\n\n", "<br>").replace('\n', " ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentence_ends_with_its_full_stop() {
-        assert_eq!(first_sentence("Lists API 1.41 things. And more.\n\nElse."), "Lists API 1.41 things");
-        assert_eq!(first_sentence("Only one.\n\nElse."), "Only one");
-        assert_eq!(first_sentence(""), "");
-    }
 }

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod catalogue;
 pub mod confirm;
 mod explain;
+mod forward;
 mod jobs;
 mod joins;
 pub mod policy;
@@ -33,7 +34,8 @@ use crate::{
     registry::Registries,
     secret::Secrets,
     tool::{
-        Answer, Call, Course, Effect, Json, Means, ObjectKind, Permission, Permissions, Plan, Progress, cursor::Cursors,
+        Answer, Call, Course, Effect, Json, Means, ObjectKind, Permission, Permissions, Plan, Progress,
+        cursor::Cursors, plans::Plans,
     },
 };
 use audit::Audit;
@@ -42,6 +44,7 @@ use caller::Caller;
 use catalogue::{Catalogue, Entry, Run};
 use confirm::{Approvals, Form, Identity, Pause, Question, Voice};
 pub use explain::Explained;
+use forward::Routed;
 use jobs::{Job, Jobs};
 use joins::{Joins, Key};
 use policy::{Decision, Facts};
@@ -127,6 +130,17 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// The same without what may not leave.
+    fn reworded(self) -> Self {
+        match self {
+            Self::UnknownTool(error) => Self::UnknownTool(error.reworded(redact::shown)),
+            Self::Tool(error) => Self::Tool(error.reworded(redact::shown)),
+            asked @ Self::Asked { .. } => asked,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Tool(error)
@@ -163,6 +177,7 @@ impl Gateway {
             secrets: Secrets::new(config.secrets.clone(), &environment.variables),
             files: Files::new(&config.files, &environment),
             registries: Registries::new(&config, &environment),
+            plans: Plans::default(),
         });
         let (account, own_container) = (environment.user.clone(), environment.container.clone());
         let fleet = Fleet::new(&config, Arc::new(environment));
@@ -224,21 +239,24 @@ impl Gateway {
     ///
     /// # Errors
     /// [`Failure`], with the host and what to do next.
-    pub async fn call(self: &Arc<Self>, request: Request) -> Result<Answer, Failure> {
+    pub async fn call(self: &Arc<Self>, mut request: Request) -> Result<Answer, Failure> {
         let record = Record::new(&request);
-        let entry = match self.catalogue.find(&request.tool) {
-            Ok(entry) => entry,
-            Err(error) => {
-                let failure = Failure::UnknownTool(error.reworded(redact::shown));
+        let arguments = std::mem::take(&mut request.arguments);
+        let found = self.catalogue.find(&request.tool).map_err(Failure::UnknownTool);
+        let Routed { entry, arguments, via } = match found.and_then(|entry| Ok(self.routed(entry, arguments)?)) {
+            Ok(routed) => routed,
+            Err(failure) => {
+                let failure = failure.reworded();
                 record.end(&self.audit, Err(&failure)).await;
                 return Err(failure);
             }
         };
+        if let Some(via) = via {
+            record.came(via, entry.card.name, &arguments);
+        }
+        request.arguments = arguments;
         let outcome = self.dispatch(entry, request, Arc::new(record)).await;
-        outcome.map(Answer::presentable).map_err(|failure| match failure {
-            Failure::Tool(error) => Failure::Tool(error.reworded(redact::shown)),
-            other => other,
-        })
+        outcome.map(Answer::presentable).map_err(Failure::reworded)
     }
 
     async fn dispatch(
@@ -250,6 +268,7 @@ impl Gateway {
         let Request { arguments, caller, voice, progress, cancelled, patience, .. } = request;
         let reports = Reports::new(progress);
         let call = Call::new(entry.card.name, reports.sink(), self.means.clone(), self.cursors.clone());
+        let call = call.of(&caller.principal);
         let (gateway, running, noted, principal) =
             (self.clone(), entry.clone(), record.clone(), caller.principal.clone());
         let work = Work::start(entry.card.name, principal, entry.card.course, record, reports, |ending| {
@@ -326,7 +345,7 @@ impl Gateway {
         call: Call,
         record: &Record,
     ) -> Result<Answer, Failure> {
-        let hosts = self.hosts_of(entry, &mut arguments)?;
+        let hosts = self.hosts_of(entry, &mut arguments, caller)?;
         record.hosts(&hosts);
         match entry.run {
             Run::One(parse) => {
@@ -393,6 +412,11 @@ impl Gateway {
                 let tool = parse(arguments, &entry.card.input)?;
                 record.arguments(&tool.arguments());
                 let access = entry.card.access;
+                let beyond = policy::beyond(entry.card.name, access.effect, entry.ceiling);
+                if let Some(Decision::Deny { rule, reason, remedy }) = beyond {
+                    record.denied(access.effect, access.always, &rule);
+                    return Err(Error::denied(reason).hint(remedy).into());
+                }
                 for host in &hosts {
                     admit(entry, host, access.mildest, access.always, Some(record))?;
                 }
@@ -400,6 +424,7 @@ impl Gateway {
                 let limit = tool.deadline().unwrap_or(READ);
                 Ok(within(limit, tool.call(self, hosts, caller, &call)).await?)
             }
+            Run::Forward { .. } => Err(Error::internal("a call that carries another one was not taken apart").into()),
         }
     }
 
@@ -507,6 +532,7 @@ fn facts<'a>(entry: &'a Entry, host: &'a Host, effect: Effect, needed: Permissio
         mode: config.mode,
         granted: config.limits.permissions,
         effect,
+        ceiling: entry.ceiling,
         needed,
         foreign_image: None,
         denied_command: None,

@@ -14,7 +14,8 @@
 //! prompts; it fits on one screen. A tool first says what it is going to do
 //! ([`tool::Tool::plan`], over a connection that can only read), the policy decides on that, and
 //! only then - after a person's yes where one is needed, and with its line in the audit - the tool
-//! gets a [`docker::Docker`] whose ceiling is the decision. Below it
+//! gets a [`docker::Docker`] whose ceiling is the decision. A call that carries another one (`read_tool`,
+//! `call_tool`) is taken apart before all that: everything sees the inner call only. Below it
 //! [`docker::guard`] looks at every final, decoded request once more, at the single exit towards
 //! a daemon. There is no second way to one.
 //!

@@ -5,6 +5,7 @@ pub mod cursor;
 pub mod length;
 pub mod page;
 mod plan;
+pub mod plans;
 pub mod schema;
 pub mod text;
 
@@ -52,6 +53,8 @@ pub trait Tool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     const COURSE: Option<Course> = None;
     /// Whether a call of it can reach beyond the hosts, such as to a registry.
     const OPEN_WORLD: bool = false;
+    /// How it takes its host.
+    const HOST: HostArgument = HostArgument::One;
     /// What it answers.
     type Output: Output;
 
@@ -264,6 +267,8 @@ pub enum HostArgument {
     None,
     /// One host by name.
     One,
+    /// The host of the plan that its argument `plan` names.
+    Planned,
     /// One host, `all`, or a tag.
     Fleet {
         /// Whether none given means all.
@@ -322,6 +327,12 @@ impl Card {
 }
 
 impl Card {
+    /// Whether its calls name a host, as far as they do not mean the default.
+    #[must_use]
+    pub fn names_host(&self) -> bool {
+        !matches!(self.host, HostArgument::None | HostArgument::Planned)
+    }
+
     /// Any call can be answered with the job that it has become: its id is among the fields.
     fn may_become_job(&mut self) {
         let properties = self.output.as_mut().and_then(|schema| schema.get_mut("properties")?.as_object_mut());
@@ -367,7 +378,7 @@ pub struct Toolset {
 /// The definition of a tool for one host.
 #[must_use]
 pub fn def<T: Tool>() -> Def {
-    let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, HostArgument::One);
+    let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, T::HOST);
     card.course = T::COURSE.unwrap_or(card.course);
     card.open_world = T::OPEN_WORLD;
     card.may_become_job();

@@ -8,7 +8,7 @@ mod disk;
 mod engines;
 mod gate;
 mod link;
-mod own_engine;
+pub(crate) mod own_engine;
 mod own_sshd;
 mod registry;
 mod space;

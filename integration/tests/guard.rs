@@ -7,7 +7,7 @@ use quaymaster::{
         Failure, Gateway, Request,
         catalogue::{Entry, everything},
     },
-    tool::{Answer, Effect, HostArgument, Json},
+    tool::{Answer, Effect, Json},
 };
 use serde_json::{Value, json};
 
@@ -45,6 +45,12 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         ],
         "list_jobs" => vec![json!({}), json!({"state": "running"})],
         "get_job" | "cancel_job" => vec![json!({"job": "job-000000000000"})],
+        "plan_cleanup" => vec![json!({}), json!({"include_volumes": true, "keep": ["a*"], "older_than": "1d"})],
+        // Plans are made and applied on engines of their own.
+        "apply_plan" => vec![json!({"plan": "plan-0123456789abcdef"})],
+        "find_tools" => vec![json!({"query": "prune networks"}), json!({})],
+        "read_tool" => vec![json!({"name": "list_volumes", "arguments": {"host": "lab"}})],
+        "call_tool" => vec![json!({"name": "stop_container", "arguments": {"host": "lab", "containers": [web]}})],
         "read_audit_log" => vec![json!({}), json!({"since": "1h", "outcome": "failed", "limit": 5})],
         "list_containers" => vec![json!({"all": true, "label": [label]}), json!({"size": true, "name": web})],
         "inspect_container" => {
@@ -164,7 +170,7 @@ impl Watched {
 
 /// The tools that speak to a daemon.
 fn tools() -> impl Iterator<Item = Entry> {
-    everything().into_iter().filter(|entry| entry.card.host != HostArgument::None)
+    everything().into_iter().filter(|entry| entry.card.names_host())
 }
 
 fn shown(tool: &str, arguments: &Json) -> String {

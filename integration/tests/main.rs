@@ -20,6 +20,7 @@ mod rig;
 mod answers;
 mod audit;
 mod bodies;
+mod cleanup;
 mod cli;
 mod container_reads;
 mod containers;

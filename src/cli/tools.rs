@@ -7,10 +7,9 @@ use serde::Serialize;
 
 use super::Screen;
 use crate::{
-    docs::first_sentence,
     error::Result,
     gateway::{Gateway, catalogue::Entry},
-    tool::Permission,
+    tool::{Permission, text::first_sentence},
 };
 
 /// What `tools` takes.

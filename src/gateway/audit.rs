@@ -89,6 +89,8 @@ pub struct Opening {
     pub caller: Caller,
     /// The tool, as it was named.
     pub tool: String,
+    /// The tool that the call came through, where it is not the same.
+    pub via: Option<&'static str>,
     /// The hosts.
     pub hosts: Vec<String>,
     /// What the call was decided to do; absent where it came to no decision.

@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use globset::{Glob, GlobMatcher};
 use serde_json::{Value, json};
 
-use super::{Gateway, caller::Caller, tools::OWN};
+use super::{Gateway, caller::Caller, forward::Inner, tools::OWN};
 use crate::{
     config::{Config, HostConfig},
     docker::{Host, names::quote},
     error::{Error, Result, nearest},
-    tool::{Answer, Call, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending},
+    tool::{
+        Access, Answer, Call, Card, Def, Effect, FleetCall, HostArgument, Json, OneCall, Parse, Pending, Permissions,
+    },
     tools::TOOLSETS,
 };
 
@@ -30,9 +32,11 @@ pub struct Entry {
     pub toolset: &'static str,
     /// How it runs.
     pub run: Run,
+    /// The most that the call at hand may do: what the tool may, or less on the way that the call came.
+    pub ceiling: Effect,
 }
 
-/// How a tool runs: on one host, on many, or on the gateway itself.
+/// How a tool runs: on one host, on many, on the gateway itself, or as the tool that it names.
 #[derive(Clone, Copy)]
 pub enum Run {
     /// On one host.
@@ -41,6 +45,13 @@ pub enum Run {
     Fleet(fn(Json, &Json) -> Result<Box<dyn FleetCall>>),
     /// On the gateway.
     Own(fn(Json, &Json) -> Result<Box<dyn OwnCall>>),
+    /// As another tool.
+    Forward {
+        /// Takes the inner call out of the arguments.
+        parse: fn(Json, &Json) -> Result<Inner>,
+        /// The most that the inner call may do.
+        ceiling: Effect,
+    },
 }
 
 /// A parsed call of a tool about the gateway itself.
@@ -63,8 +74,8 @@ pub trait OwnCall: Send + Sync {
 pub struct OwnDef {
     /// What is seen of it.
     pub card: Card,
-    /// How its arguments become a call.
-    pub parse: fn(Json, &Json) -> Result<Box<dyn OwnCall>>,
+    /// How it runs.
+    pub run: Run,
 }
 
 /// A toolset's name and what it is for.
@@ -92,15 +103,19 @@ impl Catalogue {
         let denied = denied(&config.deny, &everything)?;
         known(config, &everything)?;
         let wanted = wanted(&config.toolsets)?;
-        let possible = |card: &Card| config.hosts.iter().any(|host| possible(card, host));
+        let on_any = |card: &Card| config.hosts.iter().any(|host| possible(card, host));
         let entries: Vec<Entry> = everything
             .into_iter()
             .filter(|entry| !denied.iter().any(|glob| glob.is_match(entry.card.name) || glob.is_match(entry.toolset)))
             .collect();
+        // Where nothing can be changed there is nothing for `call_tool` to do that `read_tool` does not.
+        let reads = |entry: &Entry| !matches!(entry.run, Run::Forward { ceiling, .. } if ceiling > Effect::Read);
+        let changes = || entries.iter().any(|entry| config.hosts.iter().any(|host| could_change(entry, host)));
         let listed = entries
             .iter()
             .enumerate()
-            .filter(|(_, entry)| wanted.iter().any(|name| is_in(entry, name)) && possible(&entry.card))
+            .filter(|(_, entry)| wanted.iter().any(|name| is_in(entry, name)))
+            .filter(|(_, entry)| on_any(&entry.card) && (reads(entry) || changes()))
             .map(|(position, _)| position)
             .collect();
         Ok(Self { entries, listed })
@@ -125,6 +140,12 @@ impl Catalogue {
         self.entries.iter()
     }
 
+    /// Whether clients see a tool.
+    #[must_use]
+    pub fn lists(&self, name: &str) -> bool {
+        self.listed().any(|entry| entry.card.name == name)
+    }
+
     /// The tools that clients see.
     pub fn listed(&self) -> impl Iterator<Item = &Entry> {
         self.listed.iter().filter_map(|position| self.entries.get(*position))
@@ -132,6 +153,17 @@ impl Catalogue {
 }
 
 impl Entry {
+    fn new(card: Card, toolset: &'static str, run: Run) -> Self {
+        let ceiling = card.access.effect;
+        Self { card: Arc::new(card), toolset, run, ceiling }
+    }
+
+    /// Whether it runs the calls of other tools.
+    #[must_use]
+    pub fn is_forwarding(&self) -> bool {
+        matches!(self.run, Run::Forward { .. })
+    }
+
     /// The input schema with `host`, for the hosts of a configuration.
     #[must_use]
     pub fn input_schema(&self, config: &Config) -> Json {
@@ -153,7 +185,7 @@ impl Entry {
 fn host_schema(argument: HostArgument, effect: Effect, config: &Config) -> Option<Value> {
     let names = config.hosts.iter().map(|host| host.name.clone());
     let (values, about): (Vec<String>, &str) = match argument {
-        HostArgument::None => return None,
+        HostArgument::None | HostArgument::Planned => return None,
         HostArgument::One if effect == Effect::Read => (names.collect(), "Default: the first host."),
         HostArgument::One => (names.collect(), "The host to act on."),
         HostArgument::Fleet { whole } => {
@@ -179,6 +211,19 @@ fn possible(card: &Card, host: &HostConfig) -> bool {
         && host.limits.tools.admit([card.name])
 }
 
+/// Whether a host could ever allow a call of a tool that changes something.
+fn could_change(entry: &Entry, host: &HostConfig) -> bool {
+    let Access { effect, mildest, always, at_most } = entry.card.access;
+    // What needs nothing always needs something for each change: a dry run that is none, the removals of a plan.
+    let needs_more = always == Permissions::READ;
+    let mut rest = at_most.iter().filter(|permission| !always.has(*permission));
+    matches!(entry.run, Run::One(_))
+        && effect > Effect::Read
+        && mildest.max(Effect::Mutate).allowed_by(host.mode)
+        && possible(&entry.card, host)
+        && (!needs_more || rest.any(|permission| host.limits.permissions.has(permission)))
+}
+
 fn is_in(entry: &Entry, toolset: &str) -> bool {
     toolset == ALL || toolset == entry.toolset || (toolset == CORE && entry.card.core)
 }
@@ -192,8 +237,8 @@ pub fn groups() -> impl Iterator<Item = Group> {
 #[must_use]
 pub fn everything() -> Vec<Entry> {
     let of_gateway = OWN.iter().map(|define| {
-        let OwnDef { card, parse } = define();
-        Entry { card: Arc::new(card), toolset: "hosts", run: Run::Own(parse) }
+        let OwnDef { card, run } = define();
+        Entry::new(card, "hosts", run)
     });
     let of_daemons = TOOLSETS.iter().flat_map(|toolset| {
         toolset.tools.iter().map(|define| {
@@ -202,7 +247,7 @@ pub fn everything() -> Vec<Entry> {
                 Parse::One(parse) => Run::One(parse),
                 Parse::Fleet(parse) => Run::Fleet(parse),
             };
-            Entry { card: Arc::new(card), toolset: toolset.name, run }
+            Entry::new(card, toolset.name, run)
         })
     });
     of_gateway.chain(of_daemons).collect()

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::{
     Gateway, Verdict,
     body::Finding,
+    caller::Caller,
     catalogue::Run,
     facts,
+    forward::Routed,
     policy::{self, Decision},
 };
 use crate::{
@@ -39,32 +41,36 @@ impl Gateway {
     ///
     /// # Errors
     /// Those that the call would have before its decision: unknown tool, wrong arguments, missing objects.
-    pub async fn explain(&self, tool: &str, mut arguments: Json) -> Result<Explained> {
-        let entry = self.catalogue.find(tool).map_err(|error| {
+    pub async fn explain(&self, tool: &str, arguments: Json, caller: &Caller) -> Result<Explained> {
+        let found = self.catalogue.find(tool).map_err(|error| {
             let hint = error.hint_text().unwrap_or_default().to_owned();
             Error::invalid(format!("argument \"tool\": {error}")).hint(hint)
         })?;
+        let Routed { entry, mut arguments, .. } = self.routed(found, arguments)?;
         let (tool, access) = (entry.card.name, entry.card.access);
-        let hosts = self.hosts_of(&entry, &mut arguments)?;
+        let hosts = self.hosts_of(&entry, &mut arguments, caller)?;
         let host = hosts.first().filter(|_| hosts.len() == 1);
         let early = |host: &Arc<Host>| policy::decide(&facts(&entry, host, access.mildest, access.always));
+        let beyond = || policy::beyond(tool, access.effect, entry.ceiling).unwrap_or(Decision::Allow);
         let mut explained = Explained {
             tool,
             host: host.map(|host| host.config().name.clone()),
             effect: access.mildest,
             permissions: access.always,
             objects: Vec::new(),
-            decision: host.map_or(Decision::Allow, early),
+            decision: host.map_or_else(beyond, early),
             notes: Vec::new(),
         };
         let parse = match entry.run {
             Run::One(parse) => parse,
             Run::Fleet(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
             Run::Own(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
+            Run::Forward { .. } => return Err(Error::internal("a call that carries another one was not taken apart")),
         };
         let parsed = parse(arguments, &entry.card.input)?;
         if let (Some(host), Decision::Allow | Decision::Ask(_)) = (host, &explained.decision) {
-            let call = Call::new(tool, Arc::new(|_| {}), self.means.clone(), self.cursors.clone()).bound(
+            let call = Call::new(tool, Arc::new(|_| {}), self.means.clone(), self.cursors.clone());
+            let call = call.of(&caller.principal).bound(
                 entry.card.name,
                 [host.config().name.as_str()].into_iter(),
                 &parsed.arguments(),

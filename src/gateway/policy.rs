@@ -24,6 +24,8 @@ pub struct Facts<'a> {
     pub granted: Permissions,
     /// What the call does.
     pub effect: Effect,
+    /// The most that it may do on the way it came.
+    pub ceiling: Effect,
     /// What the call needs.
     pub needed: Permissions,
     /// An image that it would fetch, make or use and that is not among those allowed.
@@ -65,6 +67,16 @@ pub struct Reason {
     pub text: String,
 }
 
+/// Refuses what would do more than a call may on the way it came: through `read_tool`.
+#[must_use]
+pub fn beyond(tool: &str, effect: Effect, ceiling: Effect) -> Option<Decision> {
+    let refused = || {
+        let reason = format!("this call of {tool} {}; read_tool runs only what reads", effect.verb());
+        deny("read_tool", reason, "make the call with call_tool".to_owned())
+    };
+    (effect > ceiling).then(refused)
+}
+
 /// Decides; the first rule that hits wins, then all questions are put together.
 #[must_use]
 pub fn decide(facts: &Facts<'_>) -> Decision {
@@ -94,6 +106,9 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
             format!("host \"{host}\" does not grant \"{missing}\", which this call of {tool} needs"),
             format!("ask the person to run it, or to set {} for the host in the configuration", grant(missing, mode)),
         );
+    }
+    if let Some(decision) = beyond(tool, facts.effect, facts.ceiling) {
+        return decision;
     }
     if let Some(image) = facts.foreign_image {
         return deny(
@@ -183,6 +198,7 @@ mod tests {
             mode,
             granted: Permissions::implied_by(mode),
             effect,
+            ceiling: Effect::Destroy,
             needed,
             foreign_image: None,
             denied_command: None,

@@ -49,6 +49,7 @@ impl Record {
             call: id(),
             caller: request.caller.clone(),
             tool: redact::shown(&request.tool).chars().take(64).collect(),
+            via: None,
             hosts: Vec::new(),
             effect: None,
             permissions: None,
@@ -81,6 +82,14 @@ impl Record {
     /// The names of the hosts that it is for.
     pub(super) fn named_hosts(&self) -> Vec<String> {
         self.state().opening.hosts.clone()
+    }
+
+    /// Notes that it came through another tool, and what it is really of.
+    pub(super) fn came(&self, via: &'static str, tool: &str, arguments: &Json) {
+        let mut state = self.state();
+        state.opening.via = Some(via);
+        tool.clone_into(&mut state.opening.tool);
+        state.opening.arguments = masked(arguments);
     }
 
     /// Notes which hosts it is for.

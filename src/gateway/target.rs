@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use super::{Gateway, catalogue::Entry};
+use super::{Gateway, caller::Caller, catalogue::Entry};
 use crate::{
     docker::{Host, names::quote},
     error::{Error, Result},
-    tool::{Effect, HostArgument, Json},
+    tool::{Effect, HostArgument, Json, schema},
 };
 
 impl Gateway {
-    /// Takes `host` off the arguments: reads default to the first host, writes must name one.
-    pub(super) fn hosts_of(&self, entry: &Entry, arguments: &mut Json) -> Result<Vec<Arc<Host>>> {
+    /// Takes `host` off the arguments: reads default to the first host, writes must name one, plans carry theirs.
+    pub(super) fn hosts_of(&self, entry: &Entry, arguments: &mut Json, caller: &Caller) -> Result<Vec<Arc<Host>>> {
         let card = &entry.card;
         if card.host == HostArgument::None {
             return Ok(Vec::new());
+        }
+        if card.host == HostArgument::Planned {
+            let given: Json = schema::parse(arguments.clone(), &card.input)?;
+            let plan = given.get("plan").and_then(serde_json::Value::as_str).unwrap_or_default();
+            return Ok(vec![self.fleet.host(&self.means.plans.host_of(&caller.principal, plan)?)?]);
         }
         let given = match arguments.remove("host") {
             None | Some(serde_json::Value::Null) => None,

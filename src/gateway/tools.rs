@@ -1,6 +1,8 @@
 //! The tools about the gateway itself: its hosts, its policy, its jobs, its audit.
 
 mod audit;
+mod catalogue;
+mod forward;
 mod hosts;
 mod jobs;
 mod policy;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Gateway,
     caller::Caller,
-    catalogue::{OwnCall, OwnDef},
+    catalogue::{OwnCall, OwnDef, Run},
 };
 use crate::{
     docker::Host,
@@ -30,6 +32,9 @@ pub(super) const OWN: &[fn() -> OwnDef] = &[
     own::<jobs::GetJob>,
     own::<jobs::CancelJob>,
     own::<audit::ReadAuditLog>,
+    own::<catalogue::FindTools>,
+    forward::forward::<forward::ReadTool>,
+    forward::forward::<forward::CallTool>,
 ];
 
 /// A tool about the gateway itself. The doc comment is its description, the fields are its schema.
@@ -79,6 +84,6 @@ fn own<T: OwnTool>() -> OwnDef {
 
     OwnDef {
         card: Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, T::HOST),
-        parse: |arguments, schema| Ok(Box::new(Parsed(schema::parse::<T>(arguments, schema)?))),
+        run: Run::Own(|arguments, schema| Ok(Box::new(Parsed(schema::parse::<T>(arguments, schema)?)))),
     }
 }

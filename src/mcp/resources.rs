@@ -29,6 +29,12 @@ const KINDS: &[Kind] = &[
         about: "The hosts with mode, tags, note and status, as list_hosts shows them.",
     },
     Kind {
+        template: "quaymaster://tools",
+        tool: "find_tools",
+        title: "Tools",
+        about: "Every tool with toolset, effect and permissions, and whether it is listed or why not.",
+    },
+    Kind {
         template: "quaymaster://audit",
         tool: "read_audit_log",
         title: "Own calls",
@@ -61,6 +67,8 @@ impl Kind {
     }
 }
 
+/// As many tools as can be asked for at once.
+const MOST_TOOLS: usize = 200;
 /// How many hosts are listed one by one; beyond that the template has to do.
 const LISTED_HOSTS: usize = 15;
 
@@ -126,6 +134,7 @@ fn target(gateway: &Gateway, uri: &str) -> Result<(&'static str, Json)> {
         if authority.is_empty() { gateway.fleet().default_host()?.config().name.clone() } else { authority.to_owned() };
     let (tool, arguments) = match (scheme, authority, path) {
         ("quaymaster", "hosts", "") => ("list_hosts", Vec::new()),
+        ("quaymaster", "tools", "") => ("find_tools", vec![("limit", MOST_TOOLS.into())]),
         ("quaymaster", "audit", "") => ("read_audit_log", Vec::new()),
         ("docker", "containers", "") => {
             let host = gateway.fleet().default_host()?.config().name.clone();

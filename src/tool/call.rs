@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Json, cursor::Cursors};
+use super::{
+    Json,
+    cursor::Cursors,
+    plans::{OwnPlans, Plans},
+};
 use crate::{files::Files, redact, registry::Registries, secret::Secrets};
 
 /// How long there is between two reports of progress of one call.
@@ -44,6 +48,8 @@ pub struct Means {
     pub files: Files,
     /// The registries, and the credentials for them.
     pub registries: Registries,
+    /// What was planned and may be done later.
+    pub plans: Plans,
 }
 
 /// What a running call may use beside its daemon.
@@ -53,6 +59,7 @@ pub struct Call {
     progress: Arc<dyn Fn(Progress) + Send + Sync>,
     means: Arc<Means>,
     cursors: Cursors,
+    plans: OwnPlans,
     /// Its own labels, once it has asked for them: a call has one date.
     marks: Arc<OnceLock<Vec<(String, String)>>>,
     /// When it was last told how far it has come.
@@ -68,7 +75,8 @@ impl Call {
         means: Arc<Means>,
         cursors: Cursors,
     ) -> Self {
-        Self { tool, progress, means, cursors, marks: Arc::default(), reported: Arc::default() }
+        let (plans, marks, reported) = (OwnPlans::default(), Arc::default(), Arc::default());
+        Self { tool, progress, means, cursors, plans, marks, reported }
     }
 
     /// A call that nobody watches, for tests of what tools make of answers.
@@ -88,6 +96,18 @@ impl Call {
     #[must_use]
     pub fn bound<'a>(self, tool: &str, hosts: impl Iterator<Item = &'a str>, arguments: &Json) -> Self {
         Self { cursors: self.cursors.bound(tool, hosts, arguments), ..self }
+    }
+
+    /// The same call of somebody: what they have planned is theirs.
+    #[must_use]
+    pub fn of(self, principal: &str) -> Self {
+        Self { plans: OwnPlans::new(&self.means.plans, principal), ..self }
+    }
+
+    /// What the caller has planned.
+    #[must_use]
+    pub fn plans(&self) -> &OwnPlans {
+        &self.plans
     }
 
     /// The same call, reporting to somebody else.

@@ -113,6 +113,13 @@ fn joined<T>(
     }
 }
 
+/// What a description says first, without its full stop.
+#[must_use]
+pub fn first_sentence(about: &str) -> &str {
+    let paragraph = about.split('\n').next().unwrap_or_default();
+    paragraph.split(". ").next().unwrap_or_default().trim_end_matches('.')
+}
+
 /// Free text with its source in front and behind, and the summary after it.
 ///
 /// Both lines carry a boundary that is random for every answer and stands nowhere in the text: whoever
@@ -161,6 +168,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_sentence_ends_with_its_full_stop() {
+        assert_eq!(first_sentence("Lists API 1.41 things. And more.\n\nElse."), "Lists API 1.41 things");
+        assert_eq!(first_sentence("Only one.\n\nElse."), "Only one");
+        assert_eq!(first_sentence(""), "");
+    }
 
     #[test]
     fn nobody_inside_can_write_the_end() {

@@ -1,11 +1,12 @@
 //! The fleet as a whole: how every host is, and where something runs.
 
+mod cleanup;
 mod find;
 mod survey;
 
 use crate::{
     redact,
-    tool::{Toolset, fleet},
+    tool::{Toolset, def, fleet},
     tools::view::clipped,
 };
 
@@ -13,7 +14,7 @@ use crate::{
 pub const HOSTS: Toolset = Toolset {
     name: "hosts",
     about: "The fleet: which hosts there are, how they are, and where something runs.",
-    tools: &[fleet::<survey::SurveyHosts>, fleet::<find::Find>],
+    tools: &[fleet::<survey::SurveyHosts>, fleet::<find::Find>, def::<cleanup::PlanCleanup>, def::<cleanup::ApplyPlan>],
 };
 
 /// Somebody's text as one short line of an answer.

@@ -68,6 +68,8 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("volume", "string") => world.volume.as_str().into(),
         ("tag", "string") => format!("{}tagged:1", world.prefix).into(),
         ("tool", "string") => "list_hosts".into(),
+        ("name", "string") if entry.card.name == "read_tool" => "list_containers".into(),
+        ("name", "string") if entry.card.name == "call_tool" => "list_volumes".into(),
         ("name", "string") => format!("{}new", world.prefix).into(),
         (_, "string") => "busybox".into(),
         ("command", "array") => json!(["true"]),

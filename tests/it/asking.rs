@@ -11,9 +11,9 @@ use crate::{
     simulated::{Daemon, Heard, WEB, engine},
 };
 
-const FORMS: fn() -> Value = || json!({"elicitation": {}});
+pub(crate) const FORMS: fn() -> Value = || json!({"elicitation": {}});
 
-fn asking(daemon: &Daemon) -> Arc<Gateway> {
+pub(crate) fn asking(daemon: &Daemon) -> Arc<Gateway> {
     gateway_with(&[daemon.spec("lab", "")], |config| config.hosts[0].limits.confirm = Confirm::Write)
 }
 
@@ -21,16 +21,16 @@ fn arguments() -> Value {
     json!({"name": "rename_container", "arguments": {"container": WEB, "name": "renamed"}})
 }
 
-fn writes(daemon: &Daemon) -> usize {
+pub(crate) fn writes(daemon: &Daemon) -> usize {
     daemon.asked().iter().filter(|heard| !heard.looks()).count()
 }
 
-fn error(answer: &Value) -> &Value {
+pub(crate) fn error(answer: &Value) -> &Value {
     &answer["result"]["structuredContent"]["error"]
 }
 
 /// Answers the question that a legacy server sends while the call waits.
-async fn reply(client: &mut Client, result: Value) -> (Value, Value) {
+pub(crate) async fn reply(client: &mut Client, result: Value) -> (Value, Value) {
     let question = client.read().await;
     assert_eq!(question["method"], "elicitation/create", "{question}");
     let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
@@ -97,7 +97,7 @@ async fn a_client_that_cannot_ask_gets_a_ticket() {
 }
 
 /// Makes the call again with a reply to its question.
-async fn again(client: &mut Client, mut arguments: Value, state: &Value, reply: Value) -> Value {
+pub(crate) async fn again(client: &mut Client, mut arguments: Value, state: &Value, reply: Value) -> Value {
     arguments["requestState"] = state.clone();
     arguments["inputResponses"] = json!({"approval": reply});
     client.ask("tools/call", arguments).await

@@ -23,6 +23,11 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "cancel_job: d [r]",
             "explain_policy: r",
             "read_audit_log: r",
+            "plan_cleanup: r",
+            "apply_plan: d",
+            "* find_tools: r",
+            "* read_tool: r",
+            "* call_tool: d [m]",
         ],
     ),
     (
@@ -117,6 +122,11 @@ const SOMETIMES: &[(&str, Permission)] = &[
     ("stop_container", Permission::Volumes),
     ("kill_container", Permission::Volumes),
     ("prune_system", Permission::Volumes),
+    // What each removal of the plan needs.
+    ("apply_plan", Permission::Create),
+    ("apply_plan", Permission::Images),
+    ("apply_plan", Permission::Networks),
+    ("apply_plan", Permission::Volumes),
 ];
 
 /// A row of the vocabulary.
@@ -311,12 +321,11 @@ fn writes_must_name_their_host() {
         let (name, access) = (entry.card.name, entry.card.access);
         let schema = entry.input_schema(&config);
         let requires = schema.get("required").and_then(Value::as_array).is_some_and(|all| all.contains(&json!("host")));
-        // A job carries the host of its call.
-        let has_host = name != "cancel_job";
+        // Jobs and plans carry their host, and so does a call inside another.
+        let has_host = !["cancel_job", "call_tool", "apply_plan"].contains(&name);
         assert_eq!(requires, access.effect != Effect::Read && has_host, "{name}");
         if access.effect != Effect::Read {
-            let expected = if has_host { HostArgument::One } else { HostArgument::None };
-            assert_eq!(entry.card.host, expected, "{name}");
+            assert_eq!(entry.card.host == HostArgument::One, has_host, "{name}");
         }
         if let Some(hosts) = schema.get("properties").and_then(|properties| properties.pointer("/host/enum")) {
             let hosts: Vec<&str> = hosts.as_array().unwrap().iter().filter_map(Value::as_str).collect();

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use quaymaster::{
     error::{Error, Kind},
     gateway::catalogue::{Entry, everything},
-    tool::{Answer, Effect, HostArgument},
+    tool::{Answer, Effect},
 };
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ fn is_meeting(heard: &Heard) -> bool {
 
 /// The reading tools that speak to a daemon.
 fn readers() -> Vec<Entry> {
-    let is_reader = |entry: &Entry| entry.card.access.effect == Effect::Read && entry.card.host != HostArgument::None;
+    let is_reader = |entry: &Entry| entry.card.access.effect == Effect::Read && entry.card.names_host();
     everything().into_iter().filter(is_reader).collect()
 }
 

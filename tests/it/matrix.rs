@@ -16,7 +16,7 @@ use quaymaster::{
     },
     tool::{Effect, Permission, Permissions},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     arguments::plausible,
@@ -24,13 +24,14 @@ use crate::{
     simulated::{Daemon, Heard, engine, world},
 };
 
-/// One cell: a tool on a host of a mode that grants some permissions.
+/// One cell: a tool on a host of a mode that grants some permissions, called itself or through another.
 #[derive(Clone)]
 struct Cell {
     entry: Entry,
     mode: Mode,
     granted: Permissions,
     confirm: Confirm,
+    via: Option<&'static str>,
 }
 
 /// None, all, just what the tool may need, and both of the latter without each of it.
@@ -71,9 +72,13 @@ impl Cell {
         let daemon = Daemon::new(engine);
         let gateway = self.host(&daemon);
         let arguments = Value::Object(plausible(&self.entry, &world()));
-        let outcome = call(&gateway, name, arguments.clone(), 60).await;
+        let outcome = match self.via {
+            None => call(&gateway, name, arguments.clone(), 60).await,
+            Some(via) => call(&gateway, via, json!({"name": name, "arguments": arguments}), 60).await,
+        };
         let mut verdicts: Vec<String> = daemon.asked().iter().filter_map(|heard| self.excess(heard)).collect();
         let granted = access.effect.allowed_by(self.mode) && self.granted.covers(access.at_most);
+        let granted = granted && (self.via != Some("read_tool") || access.effect == Effect::Read);
         match &outcome {
             Err(error) if error.kind() == Kind::Internal || error.message().contains("the guard refused") => {
                 verdicts.push(error.to_string());
@@ -81,13 +86,17 @@ impl Cell {
             Err(error) if granted && self.confirm == Confirm::Never && error.kind() == Kind::Denied => {
                 verdicts.push(format!("it is granted and refused: {error}"));
             }
+            Ok(_) if self.via == Some("read_tool") && access.mildest > Effect::Read => {
+                verdicts.push("it never is a read and succeeds".to_owned());
+            }
             Ok(_) if !access.mildest.allowed_by(self.mode) || !self.granted.covers(access.always) => {
                 verdicts.push("it is not granted and succeeds".to_owned());
             }
             _ => {}
         }
         let granted: Vec<&str> = self.granted.iter().map(Permission::as_str).collect();
-        verdicts.into_iter().map(|why| format!("{name} {:?} {granted:?}: {why}", self.mode)).collect()
+        let via = self.via.unwrap_or("itself");
+        verdicts.into_iter().map(|why| format!("{name} ({via}) {:?} {granted:?}: {why}", self.mode)).collect()
     }
 
     /// Why a request should not have been sent.
@@ -107,10 +116,18 @@ impl Cell {
             }
             _ => wire.route.permission,
         };
+        if self.via == Some("read_tool") && effect != Effect::Read {
+            return Some(format!("{} {} was sent by a read", heard.method, heard.target));
+        }
         let asks = effect != Effect::Read && self.confirm == Confirm::Write;
         let fits = effect.allowed_by(self.mode) && self.granted.has(needed) && wire.class != Class::Never && !asks;
         (!fits).then(|| format!("{} {} was sent", heard.method, heard.target))
     }
+}
+
+/// What runs the calls of others has no effect of its own.
+fn tools() -> impl Iterator<Item = Entry> {
+    everything().into_iter().filter(|entry| !entry.is_forwarding())
 }
 
 async fn judged(cells: Vec<Cell>) {
@@ -122,10 +139,14 @@ async fn judged(cells: Vec<Cell>) {
 #[tokio::test]
 async fn no_cell_sends_more_than_its_host_grants() {
     let mut cells = Vec::new();
-    for entry in everything() {
+    for entry in tools() {
         for mode in [Mode::Ro, Mode::Nd, Mode::Rw] {
-            let cell = |granted| Cell { entry: entry.clone(), mode, granted, confirm: Confirm::Never };
-            cells.extend(grants(&entry).into_iter().map(cell));
+            let cell = |via, granted| Cell { entry: entry.clone(), mode, granted, confirm: Confirm::Never, via };
+            cells.extend(grants(&entry).into_iter().map(|granted| cell(None, granted)));
+            for via in ["read_tool", "call_tool"] {
+                let ends = [Permissions::READ, Permissions::of(&Permission::ALL)];
+                cells.extend(ends.map(|granted| cell(Some(via), granted)));
+            }
         }
     }
     judged(cells).await;
@@ -133,7 +154,9 @@ async fn no_cell_sends_more_than_its_host_grants() {
 
 #[tokio::test]
 async fn nothing_is_sent_before_the_question_is_answered() {
-    let cell =
-        |entry| Cell { entry, mode: Mode::Rw, granted: Permissions::of(&Permission::ALL), confirm: Confirm::Write };
-    judged(everything().into_iter().map(cell).collect()).await;
+    let all = Permissions::of(&Permission::ALL);
+    for via in [None, Some("read_tool"), Some("call_tool")] {
+        let cell = |entry| Cell { entry, mode: Mode::Rw, granted: all, confirm: Confirm::Write, via };
+        judged(tools().map(cell).collect()).await;
+    }
 }

@@ -22,7 +22,7 @@ use quaymaster::{
         Failure, Gateway, Request,
         catalogue::{Entry, everything},
     },
-    tool::{HostArgument, Json},
+    tool::Json,
 };
 use regex::Regex;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn gateway(daemon: &Daemon) -> Arc<Gateway> {
 
 /// The tools that speak to a daemon.
 fn tools() -> Vec<Entry> {
-    everything().into_iter().filter(|entry| entry.card.host != HostArgument::None).collect()
+    everything().into_iter().filter(|entry| entry.card.names_host()).collect()
 }
 
 /// Sensible calls of a tool: the plain one, each switch on, each choice of an enum.

@@ -7,7 +7,7 @@ use quaymaster::{
     docker::Target,
     error::{Error, Kind},
     gateway::{Gateway, catalogue::everything},
-    tool::{Answer, Effect, HostArgument},
+    tool::{Answer, Effect},
 };
 use serde_json::{Value, json};
 
@@ -175,7 +175,7 @@ fn told(answer: &Result<Answer, Error>) -> String {
 #[tokio::test]
 async fn no_tool_gives_it_away() {
     let (mut reached, mut otherwise) = (Vec::new(), String::new());
-    for entry in everything().into_iter().filter(|entry| entry.card.host != HostArgument::None) {
+    for entry in everything().into_iter().filter(|entry| entry.card.names_host()) {
         let daemon = Daemon::new(haunted);
         let denied = denying(&daemon);
         let mut variants = vec![plausible(&entry, &world())];

@@ -35,6 +35,7 @@ fn picture(entry: &Entry) -> Value {
         "host": match card.host {
             HostArgument::None => "none",
             HostArgument::One => "one",
+            HostArgument::Planned => "the plan's",
             HostArgument::Fleet { whole: false } => "fleet",
             HostArgument::Fleet { whole: true } => "whole fleet",
         },

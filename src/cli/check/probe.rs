@@ -89,6 +89,7 @@ async fn audited(gateway: &Gateway, host: &Host) -> Result<Enforcement> {
         call: call.clone(),
         caller: caller.clone(),
         tool: NAME.to_owned(),
+        via: None,
         hosts: hosts.clone(),
         effect: Some(Effect::Mutate),
         permissions: Some(Permissions::of(&[Permission::Lifecycle])),

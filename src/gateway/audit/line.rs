@@ -39,8 +39,12 @@ impl Line {
         let mut fields = Json::new();
         match self {
             Self::Start(opening) => {
-                let Opening { call, caller, tool, hosts, effect, permissions, decision, rule, arguments } = &**opening;
+                let Opening { call, caller, tool, via, hosts, effect, permissions, decision, rule, arguments } =
+                    &**opening;
                 about(&mut fields, "start", call, caller, tool, hosts);
+                if let Some(via) = via {
+                    fields.insert("via".into(), (*via).into());
+                }
                 if let Some(effect) = effect {
                     fields.insert("effect".into(), effect.as_str().into());
                 }

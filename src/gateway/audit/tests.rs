@@ -28,6 +28,7 @@ fn opening(call: &str) -> Opening {
         call: call.to_owned(),
         caller: Caller::test(),
         tool: "remove_container".to_owned(),
+        via: None,
         hosts: vec!["prod".to_owned()],
         effect: Some(Effect::Destroy),
         permissions: Some(Permissions::READ),

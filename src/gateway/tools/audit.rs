@@ -55,6 +55,9 @@ struct Row {
     #[serde(skip_serializing_if = "String::is_empty")]
     host: String,
     tool: String,
+    /// The tool that the call came through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     effect: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +119,7 @@ impl Row {
             id: text("id"),
             host: hosts.collect::<Vec<_>>().join(", "),
             tool: text("tool"),
+            via: optional("via"),
             effect: optional("effect"),
             decision: optional("decision"),
             rule: optional("rule"),

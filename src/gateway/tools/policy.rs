@@ -68,9 +68,9 @@ impl OwnTool for ExplainPolicy {
     const NAME: &'static str = "explain_policy";
     type Output = Explanation;
 
-    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, _: &Caller, _: &Call) -> Result<Explanation> {
+    async fn call(self, gateway: &Gateway, _: Vec<Arc<Host>>, caller: &Caller, _: &Call) -> Result<Explanation> {
         let Explained { tool, host, effect, permissions, objects, decision, notes } =
-            gateway.explain(&self.tool, self.arguments).await?;
+            gateway.explain(&self.tool, self.arguments, caller).await?;
         let (word, because, remedy) = match decision {
             Decision::Allow => ("allow", Vec::new(), None),
             Decision::Ask(reasons) => (
