@@ -462,6 +462,34 @@ pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
         ("GET", ["volumes", "data"]) => ok(volume()),
         ("POST", ["volumes", "create"]) => json("201 Created", volume()),
         ("POST", ["build", "prune"]) => ok(json!({"CachesDeleted": ["x"], "SpaceReclaimed": 5})),
+        (_, ["services" | "tasks", ..] | ["nodes"]) => of_swarm(method, &segments, api, weather),
+        ("GET", ["swarm" | "nodes" | "secrets" | "configs", ..]) => {
+            json("503 Service Unavailable", json!({"message": "This node is not a swarm manager."}))
+        }
+        ("GET", ["plugins"]) => ok(json!([])),
+        ("GET", ["plugins"]) => ok(json!([plugin()])),
+        ("GET", ["plugins", "privileges"]) => ok(privileges()),
+        ("GET", ["plugins", .., "json"]) => ok(plugin()),
+        ("POST", ["plugins", "pull"] | ["plugins", .., "upgrade"]) => lines(vec![
+            json!({"status": "Downloading", "id": "aa", "progressDetail": {"current": 1, "total": 2}}),
+            json!({"status": "Pull complete", "id": "aa"}),
+        ]),
+        ("POST", ["plugins", .., "enable" | "disable"]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
+        ("POST", ["plugins", .., "set"]) => done(),
+        ("DELETE", ["plugins", ..]) => ok(plugin()),
+        ("GET", [what, ..]) => missing(what.trim_end_matches('s')),
+        _ => json("404 Not Found", json!({"message": "page not found"})),
+    }
+}
+
+/// What the managers of a swarm with one service would say.
+fn of_swarm(method: &str, segments: &[&str], api: &str, weather: Weather) -> Act {
+    let json = |status: &str, mut document: Value| {
+        weather(&mut document);
+        Act::Send(answer(status, "application/json", api, document.to_string().as_bytes()))
+    };
+    let ok = |document: Value| json("200 OK", document);
+    match (method, segments) {
         ("GET", ["services"]) => ok(json!([service()])),
         ("GET", ["services", API | "api"]) => ok(service()),
         ("GET", ["services", API, "logs"]) => Act::Send(answer(
@@ -478,20 +506,6 @@ pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
         ("GET", ["nodes"]) => {
             ok(json!([{"ID": NODE, "Description": {"Hostname": "host"}, "Spec": {"Role": "manager"}}]))
         }
-        ("GET", ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
-            json("503 Service Unavailable", json!({"message": "This node is not a swarm manager."}))
-        }
-        ("GET", ["plugins"]) => ok(json!([plugin()])),
-        ("GET", ["plugins", "privileges"]) => ok(privileges()),
-        ("GET", ["plugins", .., "json"]) => ok(plugin()),
-        ("POST", ["plugins", "pull"] | ["plugins", .., "upgrade"]) => lines(vec![
-            json!({"status": "Downloading", "id": "aa", "progressDetail": {"current": 1, "total": 2}}),
-            json!({"status": "Pull complete", "id": "aa"}),
-        ]),
-        ("POST", ["plugins", .., "enable" | "disable"]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
-        ("POST", ["plugins", .., "set"]) => done(),
-        ("DELETE", ["plugins", ..]) => ok(plugin()),
-        ("GET", [what, ..]) => missing(what.trim_end_matches('s')),
         _ => json("404 Not Found", json!({"message": "page not found"})),
     }
 }

@@ -184,7 +184,7 @@ impl Tool for StackServices {
 
     async fn call(self, docker: &Docker, _: Plan, call: &Call) -> Result<Services> {
         let services = services(docker, &self.stack).await?;
-        let rows: Vec<ServiceRow> = services.iter().map(|service| ServiceRow::of("", service)).collect();
+        let rows: Vec<ServiceRow> = services.iter().map(|service| ServiceRow::of(None, service)).collect();
         let wanted = Wanted { cursor: self.cursor.as_ref(), limit: self.limit, usual: ROWS, taken: 0 };
         let (services, page) = paged(rows, ServiceRow::key, wanted, call.cursors())?;
         Ok(Services { services, page, stack: self.stack })

@@ -28,9 +28,9 @@ const WRITE: Duration = Duration::from_secs(60);
 /// Where the variables stand.
 const ENV: [&str; 3] = ["TaskTemplate", "ContainerSpec", "Env"];
 
-/// Creates a service of the swarm; `wait_for` (kind service) waits until it runs.
+/// Creates a service of the swarm.
 ///
-/// The image is sent as it is written: only with a digest do all nodes run the same.
+/// The image is sent as written: only a digest makes all nodes run the same.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(in crate::tools::swarm) struct CreateService {
     /// Reference.

@@ -106,7 +106,7 @@ impl FleetTool for ListServices {
                 && self.stack.as_ref().is_none_or(|stack| super::view::stack(service) == Some(stack))
                 && labels.fit_with(|key| own.and_then(|labels| labels.get(key)))
         };
-        Ok(services.iter().filter(wanted).map(|service| ServiceRow::of(docker.host(), service)).collect())
+        Ok(services.iter().filter(wanted).map(|service| ServiceRow::of(Some(docker.host()), service)).collect())
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<ServiceRow>>>, call: &Call) -> Result<Services> {

@@ -40,7 +40,6 @@ pub(super) struct Settings {
     env: BTreeMap<String, String>,
     /// Of a replicated one.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 10_000))]
     pub(super) replicas: Option<u64>,
     /// 8080:80, no address.
     #[serde(default)]
@@ -63,9 +62,6 @@ pub(super) struct Settings {
     /// Labels.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// Of its containers.
-    #[serde(default)]
-    container_labels: BTreeMap<String, String>,
     /// When a task is replaced.
     #[serde(default)]
     restart: Option<Restart>,
@@ -75,10 +71,6 @@ pub(super) struct Settings {
     /// 0.5 is half a CPU.
     #[serde(default)]
     cpus: Option<f64>,
-    /// Most processes.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
-    pids: Option<i64>,
     /// Shell command.
     #[serde(default)]
     health_command: Option<String>,
@@ -100,25 +92,9 @@ pub(super) struct Settings {
     /// ALL.
     #[serde(default)]
     cap_drop: Option<Vec<String>>,
-    /// Root file system.
+    /// parallelism, delay, order (start-first), failure (rollback).
     #[serde(default)]
-    read_only_root: Option<bool>,
-    /// Name of a driver.
-    #[serde(default)]
-    log_driver: Option<String>,
-    /// Tasks at once.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 10_000))]
-    update_parallelism: Option<u64>,
-    /// Between batches: 10s.
-    #[serde(default)]
-    update_delay: Option<String>,
-    /// Whether new ones start first.
-    #[serde(default)]
-    update_order: Option<UpdateOrder>,
-    /// When an update fails.
-    #[serde(default)]
-    update_failure: Option<Failure>,
+    update: BTreeMap<String, String>,
 }
 
 /// When a task is replaced.
@@ -128,23 +104,6 @@ enum Restart {
     None,
     OnFailure,
     Any,
-}
-
-/// Which goes first when a task is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum UpdateOrder {
-    StopFirst,
-    StartFirst,
-}
-
-/// What becomes of an update that fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Failure {
-    Pause,
-    Continue,
-    Rollback,
 }
 
 /// The settings that an answer shows, and where they stand in a specification.
@@ -160,11 +119,9 @@ const SHOWN: &[(&str, &str)] = &[
     ("configs", "/TaskTemplate/ContainerSpec/Configs"),
     ("constraints", "/TaskTemplate/Placement/Constraints"),
     ("labels", "/Labels"),
-    ("container_labels", "/TaskTemplate/ContainerSpec/Labels"),
     ("restart", "/TaskTemplate/RestartPolicy/Condition"),
     ("memory", "/TaskTemplate/Resources/Limits/MemoryBytes"),
     ("cpus", "/TaskTemplate/Resources/Limits/NanoCPUs"),
-    ("pids", "/TaskTemplate/Resources/Limits/Pids"),
     ("health_command", "/TaskTemplate/ContainerSpec/Healthcheck/Test"),
     ("health_interval", "/TaskTemplate/ContainerSpec/Healthcheck/Interval"),
     ("user", "/TaskTemplate/ContainerSpec/User"),
@@ -172,12 +129,10 @@ const SHOWN: &[(&str, &str)] = &[
     ("hostname", "/TaskTemplate/ContainerSpec/Hostname"),
     ("cap_add", "/TaskTemplate/ContainerSpec/CapabilityAdd"),
     ("cap_drop", "/TaskTemplate/ContainerSpec/CapabilityDrop"),
-    ("read_only_root", "/TaskTemplate/ContainerSpec/ReadOnly"),
-    ("log_driver", "/TaskTemplate/LogDriver/Name"),
-    ("update_parallelism", "/UpdateConfig/Parallelism"),
-    ("update_delay", "/UpdateConfig/Delay"),
-    ("update_order", "/UpdateConfig/Order"),
-    ("update_failure", "/UpdateConfig/FailureAction"),
+    ("update", "/UpdateConfig/Parallelism"),
+    ("update", "/UpdateConfig/Delay"),
+    ("update", "/UpdateConfig/Order"),
+    ("update", "/UpdateConfig/FailureAction"),
     ("image", "/TaskTemplate/ContainerSpec/Image"),
     ("force", "/TaskTemplate/ForceUpdate"),
 ];
@@ -261,9 +216,6 @@ impl Settings {
                 change.container(field, given.clone());
             }
         }
-        if let Some(read_only) = self.read_only_root {
-            change.container("ReadOnly", read_only);
-        }
         if let Some(command) = &self.health_command {
             arguments("health_command", std::slice::from_ref(command))?;
             change.set(&[CONTAINER[0], CONTAINER[1], "Healthcheck", "Test"], json!(["CMD-SHELL", command]));
@@ -319,12 +271,6 @@ impl Settings {
         for (name, value) in &self.labels {
             change.set(&["Labels", name], value.as_str());
         }
-        for (name, value) in &self.container_labels {
-            change.set(&[CONTAINER[0], CONTAINER[1], "Labels", name], value.as_str());
-        }
-        if let Some(driver) = words("log_driver", self.log_driver.as_ref())? {
-            change.set(&["TaskTemplate", "LogDriver"], json!({"Name": driver}));
-        }
         Ok(())
     }
 
@@ -335,9 +281,6 @@ impl Settings {
         }
         if let Some(cpus) = self.cpus {
             limit("NanoCPUs", values::cpus(cpus)?);
-        }
-        if let Some(pids) = self.pids {
-            limit("Pids", pids);
         }
         Ok(())
     }
@@ -350,23 +293,18 @@ impl Settings {
         if let Some(restart) = self.restart {
             change.set(&["TaskTemplate", "RestartPolicy", "Condition"], json!(restart));
         }
-        let delay = self.update_delay.as_deref().map(|text| values::duration("update_delay", text)).transpose()?;
-        let course = [
-            ("Parallelism", self.update_parallelism.map(Value::from)),
-            ("Delay", delay.map(Value::from)),
-            ("Order", self.update_order.map(|order| json!(order))),
-        ];
-        let failure = self.update_failure.map(|failure| json!(failure));
-        for (config, failure) in [("UpdateConfig", failure.clone()), ("RollbackConfig", None)] {
-            let given = course.iter().cloned().chain([("FailureAction", failure)]);
-            let given: Vec<(&str, Value)> = given.filter_map(|(field, value)| Some((field, value?))).collect();
-            if given.is_empty() {
-                continue;
+        for (name, value) in &self.update {
+            let (field, value) = update(name, value)?;
+            change.set(&["UpdateConfig", field], value.clone());
+            // Going back goes the same way.
+            if field != "FailureAction" {
+                change.set(&["RollbackConfig", field], value);
             }
-            for (field, value) in given {
-                change.set(&[config, field], value);
-            }
-            for (field, value) in UPDATE {
+        }
+        if !self.update.is_empty() {
+            for (config, (field, value)) in
+                ["UpdateConfig", "RollbackConfig"].into_iter().flat_map(|config| UPDATE.map(|usual| (config, usual)))
+            {
                 change.0 = std::mem::take(&mut change.0).preset(&[config, field], value);
             }
         }
@@ -385,6 +323,25 @@ impl Draft {
     fn container(&mut self, field: &str, value: impl Into<Value>) {
         self.set(&[CONTAINER[0], CONTAINER[1], field], value);
     }
+}
+
+/// One part of the way in which an update goes.
+fn update(name: &str, value: &str) -> Result<(&'static str, Value)> {
+    let wrong = |allowed: &str| values::wrong("update", &format!("{name}={value}"), "not allowed", allowed);
+    let word = |words: &[&str]| {
+        let known = words.contains(&value);
+        if known { Ok(Value::from(value)) } else { Err(wrong(&format!("{name}: {}", words.join(", ")))) }
+    };
+    Ok(match name {
+        "parallelism" => {
+            let number = value.parse::<u16>().map_err(|_| wrong("parallelism: how many tasks at once, 0 for all"))?;
+            ("Parallelism", number.into())
+        }
+        "delay" => ("Delay", values::duration("update", value)?.into()),
+        "order" => ("Order", word(&["stop-first", "start-first"])?),
+        "failure" => ("FailureAction", word(&["pause", "continue", "rollback"])?),
+        _ => return Err(wrong("parallelism, delay, order, failure")),
+    })
 }
 
 /// `name`, or `name:file`.
@@ -411,7 +368,9 @@ fn published(specs: &[String]) -> Result<Vec<Value>> {
             let mut entry = json!({"Protocol": protocol, "TargetPort": target, "PublishMode": "ingress"});
             if !outside.is_empty() {
                 let outside: u16 = outside.parse().map_err(|_| refused("name one port, not several"))?;
-                entry["PublishedPort"] = outside.into();
+                if let Some(fields) = entry.as_object_mut() {
+                    fields.insert("PublishedPort".into(), outside.into());
+                }
             }
             published.push(entry);
         }
@@ -513,11 +472,11 @@ mod tests {
                 "command": ["/bin/web"], "args": ["-v"], "env": {"A": "1"}, "replicas": 3, "ports": ["8080:80", "53/udp"],
                 "mounts": ["data:/data:ro,nocopy", "/srv/a:/a:rslave", "/cache", "type=tmpfs,dst=/t"],
                 "networks": ["front"], "secrets": ["key", "key:/etc/key"], "configs": ["site:/etc/site.conf"],
-                "constraints": ["node.role==worker"], "labels": {"a.b": "c"}, "container_labels": {"d": "e"},
-                "restart": "on-failure", "memory": "64m", "cpus": 0.5, "pids": 9, "health_command": "true",
+                "constraints": ["node.role==worker"], "labels": {"a.b": "c"},
+                "restart": "on-failure", "memory": "64m", "cpus": 0.5, "health_command": "true",
                 "health_interval": "5s", "user": "1", "working_dir": "/w", "hostname": "h", "cap_add": ["NET_ADMIN"],
-                "cap_drop": ["ALL"], "read_only_root": true, "log_driver": "json-file", "update_order": "start-first",
-                "update_failure": "rollback", "update_delay": "1s",
+                "cap_drop": ["ALL"],
+                "update": {"order": "start-first", "failure": "rollback", "delay": "1s"},
             }),
             json!({"Name": "web"}),
         );
@@ -546,7 +505,7 @@ mod tests {
         assert_eq!(spec["TaskTemplate"]["Networks"], json!([{"Target": "net-id"}]));
         assert_eq!(
             spec["TaskTemplate"]["Resources"]["Limits"],
-            json!({"MemoryBytes": 64 << 20, "NanoCPUs": 500_000_000, "Pids": 9})
+            json!({"MemoryBytes": 64 << 20, "NanoCPUs": 500_000_000 })
         );
         assert_eq!(spec["TaskTemplate"]["RestartPolicy"]["Condition"], "on-failure");
         assert_eq!(
@@ -554,11 +513,10 @@ mod tests {
             json!({"Order": "start-first", "FailureAction": "rollback", "Delay": 1_000_000_000, "Parallelism": 1, "Monitor": 5_000_000_000_u64})
         );
         assert_eq!(spec["RollbackConfig"]["FailureAction"], Value::Null);
-        assert_eq!((&spec["Labels"]["a.b"], &container["Labels"]["d"]), (&json!("c"), &json!("e")));
+        assert_eq!(spec["Labels"]["a.b"], "c");
         // Every place that an answer shows is one that is written.
         for (name, pointer) in SHOWN.iter().filter(|(name, _)| !["image", "force"].contains(name)) {
-            let is_given = *name != "update_parallelism";
-            assert!(spec.pointer(pointer).is_some() || !is_given, "{name} is not at {pointer}");
+            assert!(spec.pointer(pointer).is_some(), "{name} is not at {pointer}");
         }
         assert_eq!(differences(&json!({}), &spec).len(), SHOWN.len() - 2);
     }
@@ -568,7 +526,8 @@ mod tests {
         let before = json!({"Name": "web", "Labels": {"k": "v"}, "TaskTemplate": {"ContainerSpec": {"Image": "x",
             "Env": ["P=secret"], "Args": ["a"]}, "ForceUpdate": 1}, "UpdateConfig": {"Parallelism": 4}});
         assert_eq!(spec(json!({}), before.clone()).unwrap(), before);
-        let after = spec(json!({"env": {"A": "1"}, "args": [], "update_order": "stop-first"}), before.clone()).unwrap();
+        let after =
+            spec(json!({"env": {"A": "1"}, "args": [], "update": {"order": "stop-first"}}), before.clone()).unwrap();
         assert_eq!(
             after["TaskTemplate"]["ContainerSpec"],
             json!({"Image": "x", "Env": ["P=secret", "A=1"], "Args": []})
@@ -590,7 +549,10 @@ mod tests {
             json!({"secrets": ["key:"]}),
             json!({"memory": "much"}),
             json!({"cpus": 0}),
-            json!({"update_delay": "soon"}),
+            json!({"update": {"delay": "soon"}}),
+            json!({"update": {"order": "both"}}),
+            json!({"update": {"speed": "1"}}),
+            json!({"update": {"parallelism": "-1"}}),
             json!({"user": "a\nb"}),
             json!({"constraints": [""]}),
             json!({"env": {"A=B": "x"}}),

@@ -20,7 +20,7 @@ use crate::{
     redact,
     tool::{Access, BodyKind, Call, Effect, Object, Permission, Plan, Summary, Tool, text::count},
     tools::{
-        body::variables::resolved,
+        body::{values, variables::resolved},
         view::{cleaned, clipped, short_id, texts},
     },
 };
@@ -33,9 +33,9 @@ const LONGEST: usize = 200;
 const IMAGE: [&str; 3] = ["TaskTemplate", "ContainerSpec", "Image"];
 const FORCED: [&str; 2] = ["TaskTemplate", "ForceUpdate"];
 
-/// Changes a service; what is not given stays, tasks are replaced as its update policy says.
+/// Changes a service; what is not given stays.
 ///
-/// Variables and labels are set one by one, lists replaced as a whole. For 0 replicas: `scale_service`.
+/// Variables and labels are set one by one, lists replaced.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(in crate::tools::swarm) struct UpdateService {
     /// Name or id.
@@ -46,12 +46,9 @@ pub(in crate::tools::swarm) struct UpdateService {
     /// Sent as written.
     #[serde(default)]
     image: Option<String>,
-    /// Names.
+    /// env:NAME, label:KEY.
     #[serde(default)]
-    env_remove: Vec<String>,
-    /// Names.
-    #[serde(default)]
-    labels_remove: Vec<String>,
+    remove: Vec<String>,
     /// Replaces all tasks. Default: false.
     #[serde(default)]
     force: bool,
@@ -169,11 +166,12 @@ impl UpdateService {
         if let Some(image) = &self.image {
             amendment = amendment.set(&IMAGE, image.as_str());
         }
-        if !self.env_remove.is_empty() {
-            amendment = amendment.remove(&["TaskTemplate", "ContainerSpec", "Env"], &self.env_remove);
-        }
-        if !self.labels_remove.is_empty() {
-            amendment = amendment.remove(&["Labels"], &self.labels_remove);
+        for gone in &self.remove {
+            amendment = match gone.split_once(':') {
+                Some(("env", name)) => amendment.remove(&["TaskTemplate", "ContainerSpec", "Env"], &[name.to_owned()]),
+                Some(("label", name)) => amendment.remove(&["Labels"], &[name.to_owned()]),
+                _ => return Err(values::wrong("remove", gone, "not allowed", "env:NAME, or label:KEY")),
+            };
         }
         if self.force {
             let forced = service.fact("/Spec/TaskTemplate/ForceUpdate").and_then(Value::as_u64).unwrap_or_default();

@@ -28,8 +28,8 @@ const PORTS: usize = 20;
 /// A service in one line.
 #[derive(Serialize, JsonSchema)]
 pub(in crate::tools::swarm) struct ServiceRow {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub(in crate::tools::swarm) host: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::tools::swarm) host: Option<String>,
     pub(in crate::tools::swarm) name: String,
     id: String,
     mode: String,
@@ -49,11 +49,11 @@ pub(in crate::tools::swarm) struct ServiceRow {
 
 impl ServiceRow {
     /// Of the engine's document, with its status.
-    pub(in crate::tools::swarm) fn of(host: &str, service: &Value) -> Self {
+    pub(in crate::tools::swarm) fn of(host: Option<&str>, service: &Value) -> Self {
         let (running, desired) = counted(service);
         let at = |pointer: &str| service.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         Self {
-            host: host.to_owned(),
+            host: host.map(str::to_owned),
             name: clipped(at("/Spec/Name"), LONGEST),
             id: short_id(at("/ID")),
             mode: mode(service).to_owned(),
@@ -68,7 +68,7 @@ impl ServiceRow {
 
     /// What it is sorted by.
     pub(in crate::tools::swarm) fn key(&self) -> String {
-        format!("{}/{}/{}", self.host, self.name, self.id)
+        format!("{}/{}/{}", self.host.as_deref().unwrap_or_default(), self.name, self.id)
     }
 }
 
@@ -79,11 +79,11 @@ pub(in crate::tools::swarm) struct TaskRow {
     id: String,
     state: String,
     desired: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     /// How long it has been in its state.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
     image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -123,8 +123,8 @@ impl TaskRow {
             id: short_id(text(task, "ID")),
             state: clipped(state, LONGEST),
             desired: clipped(desired, LONGEST),
-            node: names.node(text(task, "NodeID")),
-            since: since.map(|_| ago(age)).unwrap_or_default(),
+            node: Some(names.node(text(task, "NodeID"))).filter(|node| !node.is_empty()),
+            since: since.map(|_| ago(age)),
             image: clipped(image(at("/Spec/ContainerSpec/Image")), LONGEST),
             error: error.map(|error| clipped(error, LONGEST_ERROR)),
             exit_code: task
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_service_is_one_line() {
         let row = ServiceRow::of(
-            "lab",
+            None,
             &json!({
                 "ID": "abcdefghijklmnop", "Spec": {"Name": "web", "Labels": {STACK: "shop"}, "Mode": {"Replicated": {"Replicas": 3}},
                     "TaskTemplate": {"ContainerSpec": {"Image": "lab/web:1@sha256:00"}}},
@@ -315,7 +315,7 @@ mod tests {
             json!({"Spec": 3, "Endpoint": [], "ServiceStatus": "x"}),
             json!({"Spec": {"Mode": {"Dreaming": {}}}}),
         ] {
-            let row = ServiceRow::of("lab", &document);
+            let row = ServiceRow::of(None, &document);
             assert_eq!((row.mode.as_str(), row.replicas.as_str()), ("unknown", "0/0"));
         }
     }
@@ -342,7 +342,10 @@ mod tests {
         rows.sort_by_key(TaskRow::key);
         let order: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(order, ["web.4", "web.3", "web.5", "web.1", "web.2"]);
-        assert_eq!((rows[0].since.as_str(), rows[1].since.as_str(), rows[0].node.as_str()), ("5s", "1h", "node-a"));
+        assert_eq!(
+            (rows[0].since.as_deref(), rows[1].since.as_deref(), rows[0].node.as_deref()),
+            (Some("5s"), Some("1h"), Some("node-a"))
+        );
         assert_eq!((rows[0].error.as_deref(), rows[3].error.as_deref()), (Some("No such image"), None));
         let global = TaskRow::of(&json!({"ServiceID": "s1", "NodeID": "n1"}), &names, now);
         assert_eq!(global.name, "web.node-a");
