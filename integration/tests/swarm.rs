@@ -1,4 +1,6 @@
 //! Swarms: two engines of a test's own, each in a network of its own, with a cable between them.
 
 mod cluster;
+mod kept;
+mod nodes;
 mod rig;
