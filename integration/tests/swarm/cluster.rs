@@ -120,7 +120,7 @@ async fn a_locked_manager_opens_with_the_kept_key_only() {
     assert_eq!(open["state"], "active", "{open}");
     swarm.until("first", "list_nodes", json!({}), |seen| seen["nodes"][0]["state"] == "ready").await;
 
-    // The only manager starts again as a swarm of its own; a person is asked where data are.
+    // The only manager makes a new swarm of what it knows, which it cannot while it locks itself; a person is asked where data are.
     let forced = json!({"force_new_cluster": true, "advertise_addr": FIRST});
     let asking = swarm.marked("", |config| {
         for host in &mut config.hosts {
@@ -131,6 +131,7 @@ async fn a_locked_manager_opens_with_the_kept_key_only() {
     assert_eq!(call(&asking, "first", "leave_swarm", json!({"force": true})).await.kind(), "approval_needed");
     let careful = swarm.marked("(nd)", |_| {});
     assert_eq!(call(&careful, "first", "init_swarm", forced.clone()).await.kind(), "denied");
+    swarm.call("first", "update_swarm", json!({"autolock": false})).await.ok();
     let again = swarm.call("first", "init_swarm", forced).await.ok();
     assert_eq!(again["role"], "manager", "{again}");
     let audit = everything(swarm.gateway.config().state.as_deref().unwrap());
