@@ -112,10 +112,10 @@ impl Standing {
     }
 
     fn role(&self) -> &'static str {
+        let manages = flag(&self.swarm, "ControlAvailable");
         match self.state() {
-            "active" if flag(&self.swarm, "ControlAvailable") => Role::Manager.word(),
-            "active" | "pending" => Role::Worker.word(),
-            "locked" => Role::Manager.word(),
+            "active" | "pending" if !manages => Role::Worker.word(),
+            "active" | "pending" | "locked" => Role::Manager.word(),
             _ => "",
         }
     }
@@ -209,7 +209,7 @@ impl Summary for Changed {
 }
 
 /// What is another value than before.
-fn changes(before: Json, after: Json) -> Vec<Change> {
+fn changes(before: &Json, after: &Json) -> Vec<Change> {
     let shown = |value: Option<&Value>| match value {
         None => "none".to_owned(),
         Some(Value::String(text)) => text.clone(),
@@ -249,7 +249,7 @@ mod tests {
         let fields = |value: Value| value.as_object().cloned().unwrap();
         let before = fields(json!({"role": "worker", "labels": {"a": "1"}, "gone": 1}));
         let after = fields(json!({"role": "worker", "labels": {"a": "2"}, "come": true}));
-        let changed = changes(before, after);
+        let changed = changes(&before, &after);
         let rows: Vec<_> = changed.iter().map(|one| [one.setting.as_str(), &one.old, &one.new]).collect();
         assert_eq!(rows, [["labels", r#"{"a":"1"}"#, r#"{"a":"2"}"#], ["come", "none", "true"], ["gone", "1", "none"]]);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use super::version;
 use crate::{
     docker::{
-        Docker, Target,
+        Docker, Filters, Target,
         names::{self, quote},
     },
     error::{Error, Kind, Result},
@@ -55,7 +56,7 @@ pub(super) async fn rows(
     name: Option<&str>,
     labels: &Labels<'_>,
 ) -> Result<Vec<Row>> {
-    let filters = labels.filters(crate::docker::Filters::default());
+    let filters = labels.filters(Filters::default());
     let listed = docker.json(Target::new(path).filters(&filters)).await?;
     let kept = listed.as_array().into_iter().flatten().filter_map(|one| {
         let spec = one.get("Spec")?;
@@ -207,7 +208,7 @@ impl Draft<'_> {
         let mut spec: Value = plan.sent()?;
         spec["Data"] = STANDARD.encode(payload).into();
         let target = Target::new(format!("/{}s/create", self.kind.as_str()));
-        let answer = docker.write(http::Method::POST, target, Some(&spec)).await?;
+        let answer = docker.write(Method::POST, target, Some(&spec)).await?;
         Ok(Made { name: self.name.to_owned(), id: redact::shown(text(&answer, "ID")), kind: self.kind })
     }
 }

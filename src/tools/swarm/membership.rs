@@ -20,7 +20,6 @@ use crate::{
 const LISTEN: &str = "0.0.0.0:2377";
 
 /// Makes a new swarm of one host, which is its manager.
-#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InitSwarm {
@@ -104,12 +103,7 @@ pub(super) struct LeaveSwarm {
 
 impl InitSwarm {
     fn body(&self) -> Result<Value> {
-        let given = [
-            ("advertise_addr", &self.advertise_addr),
-            ("listen_addr", &self.listen_addr),
-            ("data_path_addr", &self.data_path_addr),
-        ];
-        given.iter().try_for_each(|(name, value)| value.iter().try_for_each(|value| filter(name, value)))?;
+        check_addresses(self.advertise_addr.as_deref(), self.listen_addr.as_deref(), self.data_path_addr.as_deref())?;
         self.address_pools.iter().try_for_each(|pool| filter("address_pools", pool))?;
         let spec = settings::patch(&Settings {
             autolock: Some(self.autolock),
@@ -153,10 +147,12 @@ impl Tool for InitSwarm {
 
     async fn call(self, docker: &Docker, _: Plan, _: &Call) -> Result<Placed> {
         docker.write(Method::POST, Target::new("/swarm/init").patient(AGREEING), Some(&self.body()?)).await?;
-        Placed::now(docker, "swarm made").await.map(|placed| match self.autolock {
-            true => placed.noting("get_swarm_unlock_key keeps the key, without which a manager stays locked"),
-            false => placed.noting("get_swarm_join_tokens keeps the tokens that others join with"),
-        })
+        let note = if self.autolock {
+            "get_swarm_unlock_key keeps the key, without which a manager that is started again stays locked"
+        } else {
+            "get_swarm_join_tokens keeps the tokens that others join with"
+        };
+        Ok(Placed::now(docker, "swarm made").await?.noting(note))
     }
 }
 
@@ -167,12 +163,7 @@ impl Tool for JoinSwarm {
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         call.secrets().named(&self.from)?;
-        let given = [
-            ("advertise_addr", &self.advertise_addr),
-            ("listen_addr", &self.listen_addr),
-            ("data_path_addr", &self.data_path_addr),
-        ];
-        given.iter().try_for_each(|(name, value)| value.iter().try_for_each(|value| filter(name, value)))?;
+        check_addresses(self.advertise_addr.as_deref(), self.listen_addr.as_deref(), self.data_path_addr.as_deref())?;
         self.remote_addrs.iter().try_for_each(|address| filter("remote_addrs", address))?;
         let standing = Standing::of(reading).await?;
         if standing.is_in_one() {
@@ -214,6 +205,12 @@ impl Tool for LeaveSwarm {
         docker.write(Method::POST, target, None).await?;
         Placed::now(docker, "left").await
     }
+}
+
+/// Refuses what no address or interface can be; the engine knows the rest.
+fn check_addresses(advertise: Option<&str>, listen: Option<&str>, data_path: Option<&str>) -> Result<()> {
+    let given = [("advertise_addr", advertise), ("listen_addr", listen), ("data_path_addr", data_path)];
+    given.iter().try_for_each(|(name, address)| address.iter().try_for_each(|address| filter(name, address)))
 }
 
 /// Go reads a `null` as nothing, older engines not everywhere.

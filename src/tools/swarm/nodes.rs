@@ -291,7 +291,7 @@ impl Tool for UpdateNode {
         // What was judged is what is sent.
         docker.amend(before, self.version, &plan.sent()?, &[]).await?;
         let after = docker.node("node", &before.id).await?;
-        let changed = changes(spec(before), spec(&after));
+        let changed = changes(&spec(before), &spec(&after));
         Ok(Changed::of(&after, changed))
     }
 }

@@ -143,7 +143,7 @@ impl Tool for UpdateSwarm {
         let note = "get_swarm_unlock_key keeps the key, without which a manager that is started again stays locked";
         Ok(Changed {
             note: has_new_key.then_some(note),
-            ..Changed::of(&after, changes(of(&before.facts), of(&after.facts)))
+            ..Changed::of(&after, changes(&of(&before.facts), &of(&after.facts)))
         })
     }
 }
