@@ -244,20 +244,35 @@ pub(super) fn daemon_error(status: u16, message: Option<&str>) -> Error {
 /// What the managers of a swarm say with statuses of many kinds, in the kind that it is, and with a way on.
 fn of_swarm(message: &str) -> Option<Error> {
     let says = |words: &str| message.contains(words);
-    let hint = if says("Worker nodes can't be used") {
-        "the host is a worker: name one that is a manager of the swarm; inspect_swarm says what a host is"
+    let (kind, hint) = if says("Worker nodes can't be used") {
+        (
+            Kind::Conflict,
+            "the host is a worker: name one that is a manager of the swarm; inspect_swarm says what a host is",
+        )
     } else if says("not a swarm manager") || says("not part of a swarm") {
-        "the host is in no swarm, or locked: inspect_swarm says which; init_swarm makes one, join_swarm takes it into one"
+        (Kind::Conflict, "inspect_swarm says what the host is; init_swarm makes a swarm, join_swarm takes it into one")
     } else if says("Swarm is encrypted and needs to be unlocked") {
-        "unlock_swarm unlocks it with the key from the operator's secrets"
+        (Kind::Conflict, "unlock_swarm unlocks it with the key from the operator's secrets")
+    } else if says("invalid key provided") {
+        (Kind::Invalid, "the secret is not the key of this swarm, or no longer; ask the person")
     } else if says("update out of sequence") {
-        "somebody else changed it meanwhile: look at it, then make the call again"
+        (Kind::Conflict, "somebody else changed it meanwhile: look at it, then make the call again")
     } else if says("does not have a leader") {
-        "too few of the swarm's managers can be reached: start the others, or ask the person"
+        (Kind::Conflict, "too few of the swarm's managers can be reached: start the others, or ask the person")
+    } else if says("is participating as a manager") {
+        (Kind::Conflict, "update_node makes it a worker first; with force it leaves all the same")
+    } else if says("before node joined") {
+        (Kind::Timeout, "inspect_swarm shows how far it is, leave_swarm takes it back; are the addresses right?")
+    } else if says("is not down and can't be removed") {
+        (Kind::Conflict, "leave_swarm on its host first; with force it goes all the same")
+    } else if says("must be demoted to worker before removal") {
+        (Kind::Conflict, "update_node makes it a worker")
+    } else if says("is in use by the following service") {
+        (Kind::Conflict, "take it from these services first, or remove them")
     } else {
         return None;
     };
-    Some(Error::conflict(message).hint(hint))
+    Some(Error::new(kind, message).hint(hint))
 }
 
 impl From<bollard::errors::Error> for Error {

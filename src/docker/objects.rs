@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Docker, Target, names};
+use super::{Docker, HEADERS, Target, names};
 use crate::{
     error::{Error, Kind, Result},
     redact::{self, Masks, Reveal},
@@ -221,7 +221,15 @@ impl Docker {
     /// # Errors
     /// As [`Docker::service`].
     pub async fn node(&self, argument: &str, name: &str) -> Result<Object> {
-        self.of_swarm(ObjectKind::Node, argument, name).await
+        // The engine knows no such word, only the CLI does.
+        let own = if name == "self" { self.own_node().await? } else { None };
+        self.of_swarm(ObjectKind::Node, argument, own.as_deref().unwrap_or(name)).await
+    }
+
+    async fn own_node(&self) -> Result<Option<String>> {
+        let info = self.info(HEADERS).await?;
+        let id = info.pointer("/Swarm/NodeID").and_then(Value::as_str);
+        Ok(id.filter(|id| !id.is_empty()).map(str::to_owned))
     }
 
     /// Finds a secret of the swarm by name, id, or the beginning of an id.

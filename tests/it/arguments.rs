@@ -14,6 +14,12 @@ pub(crate) struct World {
     /// A network that nobody is connected to.
     pub(crate) spare: String,
     pub(crate) volume: String,
+    /// A node of its swarm, and a secret and a config that it keeps.
+    pub(crate) node: String,
+    pub(crate) secret: String,
+    pub(crate) config: String,
+    /// A secret of the operator's.
+    pub(crate) stored: String,
     /// In front of every name that a call invents.
     pub(crate) prefix: String,
 }
@@ -46,6 +52,12 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         "update_service" => ("image", json!(world.image)),
         "connect_network" => ("network", json!(world.spare)),
         "remove_network" => ("networks", json!([world.spare])),
+        "create_config" => ("content", json!("listen 80\n")),
+        "update_node" => ("availability", json!("drain")),
+        "update_swarm" => ("task_history", json!(3)),
+        "inspect_config" => ("payload", json!(true)),
+        // It is a manager.
+        "leave_swarm" => ("force", json!(true)),
         // It runs.
         "remove_container" => ("force", json!(true)),
         _ => return arguments,
@@ -67,6 +79,14 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("service", "string") => "api".into(),
         ("services", "array") => json!(["api"]),
         ("stack", "string") => "shop".into(),
+        ("node", "string") => world.node.as_str().into(),
+        ("secret", "string") => world.secret.as_str().into(),
+        ("config", "string") => world.config.as_str().into(),
+        ("nodes", "array") => json!([world.node]),
+        ("secrets", "array") => json!([world.secret]),
+        ("configs", "array") => json!([world.config]),
+        ("from", "string") if entry.toolset == "swarm" => world.stored.as_str().into(),
+        ("to", "string") if entry.toolset == "swarm" => format!("{}kept", world.prefix).into(),
         ("image", "string") if entry.card.name == "commit_container" => format!("{}committed", world.prefix).into(),
         ("image", "string") => world.image.as_str().into(),
         ("plugin" | "remote", "string") => "lab/plugin:1".into(),
@@ -105,6 +125,12 @@ pub(crate) fn names_an_object(tool: &str, property: &str) -> bool {
         "volumes",
         "service",
         "services",
+        "node",
+        "nodes",
+        "secret",
+        "secrets",
+        "config",
+        "configs",
         "name",
         "tag",
         "plugin",
@@ -177,7 +203,16 @@ fn throw(name: &str, schema: &Value, world: &World, dice: &mut Dice) -> Value {
             json!({ key: dice.pick(&["", "1", "é\u{202e}"]) })
         }
         _ => {
-            let own = [&world.container, &world.image, &world.network, &world.volume];
+            let own = [
+                &world.container,
+                &world.image,
+                &world.network,
+                &world.volume,
+                &world.node,
+                &world.secret,
+                &world.config,
+                &world.stored,
+            ];
             let words = [
                 "",
                 "x",

@@ -178,25 +178,6 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 
 /// Words without a tool yet, in the order of the vocabulary.
 const LATER: &[&str] = &[
-    "get_swarm_join_tokens",
-    "get_swarm_unlock_key",
-    "init_swarm",
-    "join_swarm",
-    "update_swarm",
-    "rotate_swarm_join_token",
-    "unlock_swarm",
-    "leave_swarm",
-    "inspect_node",
-    "update_node",
-    "remove_node",
-    "list_secrets",
-    "inspect_secret",
-    "create_secret",
-    "remove_secret",
-    "list_configs",
-    "inspect_config",
-    "create_config",
-    "remove_config",
     "stack_deploy",
     "stack_rm",
 ];

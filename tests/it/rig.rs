@@ -1,6 +1,10 @@
 //! A gateway for a test: any hosts, every toolset, no environment.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use quaymaster::{
     config::{Config, Environment, Flags, limits::Confirm},
@@ -45,10 +49,22 @@ pub(crate) fn state() -> PathBuf {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory").keep()
 }
 
+/// The operator's store of secrets, which holds one called `token`.
+fn store() -> PathBuf {
+    static STORE: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let store = state();
+        std::fs::write(store.join("token"), "a token\n").expect("a file");
+        store
+    };
+    STORE.get_or_init(make).clone()
+}
+
 /// A gateway with other settings than the defaults; it keeps its audit and its approvals in a directory of its own.
 pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let mut config = config(hosts);
     config.state = Some(state());
+    config.secrets = Some(store());
     set(&mut config);
     Gateway::new(config, environment()).expect("the gateway")
 }

@@ -330,9 +330,12 @@ const IMAGE: &str = "sha256:1a6e00001a6e00001a6e00001a6e00001a6e00001a6e00001a6e
 const SPARE: &str = "5ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e0005ba2e000";
 const FRONT: &str = "f0270000f0270000f0270000f0270000f0270000f0270000f0270000f0270000";
 
+const CLUSTER: &str = "c1a57e2c1a57e2c1a57e2c1a5";
+const NODE: &str = "40de0040de0040de0040de004";
+const SECRET: &str = "5ec2e75ec2e75ec2e75ec2e75";
+const CONFIG: &str = "c0f19c0f19c0f19c0f19c0f19";
 const API: &str = "a9ia9ia9ia9ia9ia9ia9ia9i0";
 const TASK: &str = "7a5c7a5c7a5c7a5c7a5c7a5c0";
-const NODE: &str = "90de90de90de90de90de90de0";
 
 /// What can be named on it.
 pub(crate) fn world() -> World {
@@ -342,6 +345,10 @@ pub(crate) fn world() -> World {
         network: "front".into(),
         spare: "spare".into(),
         volume: "data".into(),
+        node: "first".into(),
+        secret: "password".into(),
+        config: "site".into(),
+        stored: "token".into(),
         prefix: "qm".into(),
     }
 }
@@ -383,7 +390,9 @@ pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
         ("GET", ["info"]) => ok(json!({"ID": "ENGINE", "Name": "host", "Containers": 2, "ContainersRunning": 2,
             "ContainersPaused": 0, "ContainersStopped": 0, "Images": 1, "Driver": "overlay2", "ServerVersion": "26.1.5",
             "NCPU": 2, "MemTotal": 1 << 30, "OperatingSystem": "Linux", "Warnings": ["WARNING: bridge-nf is off"],
-            "Swarm": {"LocalNodeState": "inactive"}, "Labels": ["a=b"], "RegistryConfig": {"Mirrors": []},
+            "Swarm": {"LocalNodeState": "active", "ControlAvailable": true, "NodeID": NODE, "NodeAddr": "10.0.0.5",
+                "Nodes": 1, "Managers": 1, "RemoteManagers": [{"NodeID": NODE, "Addr": "10.0.0.5:2377"}], "Cluster": swarm()},
+            "Labels": ["a=b"], "RegistryConfig": {"Mirrors": []},
             "Plugins": {"Volume": ["local"]}, "SecurityOptions": ["name=seccomp"], "LoggingDriver": "json-file"})),
         ("GET", ["events"]) => lines(vec![json!({"Type": "container", "Action": "start", "scope": "local",
             "Actor": {"ID": WEB, "Attributes": {"name": "web", "image": "lab/base:1"}},
@@ -462,11 +471,20 @@ pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
         ("GET", ["volumes", "data"]) => ok(volume()),
         ("POST", ["volumes", "create"]) => json("201 Created", volume()),
         ("POST", ["build", "prune"]) => ok(json!({"CachesDeleted": ["x"], "SpaceReclaimed": 5})),
-        (_, ["services" | "tasks", ..] | ["nodes"]) => of_swarm(method, &segments, api, weather),
-        ("GET", ["swarm" | "nodes" | "secrets" | "configs", ..]) => {
-            json("503 Service Unavailable", json!({"message": "This node is not a swarm manager."}))
+        ("GET", ["swarm"]) => ok(swarm()),
+        ("GET", ["swarm", "unlockkey"]) => {
+            ok(json!({"UnlockKey": "SWMKEY-1-7c37Cc8654o6p38HnroywCi19pllOnGtbdZEgtKxZu8"}))
         }
-        ("GET", ["plugins"]) => ok(json!([])),
+        ("GET", ["nodes"]) => ok(json!([node()])),
+        ("GET", ["nodes", NODE | "first" | "self"]) => ok(node()),
+        ("GET", ["secrets"]) => ok(json!([kept(SECRET, "password", None)])),
+        ("GET", ["secrets", SECRET | "password"]) => ok(kept(SECRET, "password", None)),
+        ("GET", ["configs"]) => ok(json!([kept(CONFIG, "site", Some("bGlzdGVuIDgwCg=="))])),
+        ("GET", ["configs", CONFIG | "site"]) => ok(kept(CONFIG, "site", Some("bGlzdGVuIDgwCg=="))),
+        ("POST", ["secrets" | "configs", "create"]) => json("201 Created", json!({"ID": SECRET})),
+        ("POST", ["swarm" | "nodes", ..]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
+        ("DELETE", ["nodes" | "secrets" | "configs", _]) => done(),
+        (_, ["services" | "tasks", ..]) => of_swarm(method, &segments, api, weather),
         ("GET", ["plugins"]) => ok(json!([plugin()])),
         ("GET", ["plugins", "privileges"]) => ok(privileges()),
         ("GET", ["plugins", .., "json"]) => ok(plugin()),
@@ -503,9 +521,6 @@ fn of_swarm(method: &str, segments: &[&str], api: &str, weather: Weather) -> Act
         ("POST", ["services", API, "update"]) => ok(json!({"Warnings": null})),
         ("DELETE", ["services", API]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
         ("GET", ["tasks"]) => ok(json!([task()])),
-        ("GET", ["nodes"]) => {
-            ok(json!([{"ID": NODE, "Description": {"Hostname": "host"}, "Spec": {"Role": "manager"}}]))
-        }
         _ => json("404 Not Found", json!({"message": "page not found"})),
     }
 }
@@ -611,6 +626,37 @@ fn task() -> Value {
         "Spec": {"ForceUpdate": 0, "ContainerSpec": {"Image": "lab/base:1", "Args": ["sleep", "600"], "Env": ["SECRET=hunter2"]}},
         "Status": {"State": "running", "Timestamp": "2026-01-01T00:00:00Z", "Message": "started",
             "ContainerStatus": {"ContainerID": WEB, "PID": 42, "ExitCode": 0}}})
+}
+
+fn swarm() -> Value {
+    json!({"ID": CLUSTER, "Version": {"Index": 10}, "CreatedAt": "2026-01-01T00:00:00Z",
+        "UpdatedAt": "2026-01-01T00:00:00Z", "DefaultAddrPool": ["10.0.0.0/8"], "SubnetSize": 24, "DataPathPort": 4789,
+        "Spec": {"Name": "default", "Labels": {}, "Orchestration": {"TaskHistoryRetentionLimit": 5},
+            "Raft": {"SnapshotInterval": 10_000, "KeepOldSnapshots": 0}, "Dispatcher": {"HeartbeatPeriod": 5_000_000_000_u64},
+            "CAConfig": {"NodeCertExpiry": 7_776_000_000_000_000_u64}, "TaskDefaults": {},
+            "EncryptionConfig": {"AutoLockManagers": true}},
+        "JoinTokens": {
+            "Worker": "SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-1awxwuwd3z9j1z3puu7rcgdbx",
+            "Manager": "SWMTKN-1-3pu6hszjas19xyp7ghgosyx9k8atbfcr8p2is99znpy26u2lkl-7p73s1dx5in4tatdymyhg9hu2"}})
+}
+
+fn node() -> Value {
+    json!({"ID": NODE, "Version": {"Index": 9}, "CreatedAt": "2026-01-01T00:00:00Z", "UpdatedAt": "2026-01-01T00:00:00Z",
+        "Spec": {"Labels": {"zone": "a"}, "Role": "manager", "Availability": "active"},
+        "Description": {"Hostname": "first", "Platform": {"Architecture": "x86_64", "OS": "linux"},
+            "Resources": {"NanoCPUs": 2_000_000_000_u64, "MemoryBytes": 1 << 30},
+            "Engine": {"EngineVersion": "26.1.5", "Labels": {"disk": "fast"}, "Plugins": [{"Type": "Volume", "Name": "local"}]}},
+        "Status": {"State": "ready", "Addr": "10.0.0.5"},
+        "ManagerStatus": {"Leader": true, "Reachability": "reachable", "Addr": "10.0.0.5:2377"}})
+}
+
+fn kept(id: &str, name: &str, data: Option<&str>) -> Value {
+    let mut kept = json!({"ID": id, "Version": {"Index": 11}, "CreatedAt": "2026-01-01T00:00:00Z",
+        "UpdatedAt": "2026-01-02T00:00:00Z", "Spec": {"Name": name, "Labels": {"a": "b"}}});
+    if let Some(data) = data {
+        kept["Spec"]["Data"] = data.into();
+    }
+    kept
 }
 
 fn stats() -> Value {

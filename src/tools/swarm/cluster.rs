@@ -2,15 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Standing;
+use super::{Standing, settings};
 use crate::{
     docker::Docker,
     error::Result,
     redact,
     tool::{Access, Call, Json, Plan, Summary, Tool},
-    tools::view::{cleaned, flag, items, text, time},
+    tools::view::{items, text, time},
 };
 
 /// How many managers of the swarm a worker's answer names.
@@ -77,7 +77,7 @@ impl Tool for InspectSwarm {
 }
 
 fn view(standing: &Standing) -> Inspected {
-    let facts = &standing.0;
+    let facts = &standing.swarm;
     let plain = |field: &str| redact::shown(text(facts, field));
     let number = |field: &str| facts.get(field).and_then(Value::as_u64).filter(|number| *number > 0);
     let cluster = facts.get("Cluster").cloned().unwrap_or_default();
@@ -105,47 +105,15 @@ fn view(standing: &Standing) -> Inspected {
         cluster_id: redact::shown(text(&cluster, "ID")),
         created: time(text(&cluster, "CreatedAt")),
         version: cluster.pointer("/Version/Index").and_then(Value::as_u64),
-        settings: settings(&cluster),
+        settings: settings::of(&cluster),
         note,
     }
 }
 
-/// How the swarm is set up, by the names of the arguments of `init_swarm` and `update_swarm`.
-fn settings(cluster: &Value) -> Json {
-    let at = |pointer: &str| cluster.pointer(pointer).map(cleaned).filter(|value| !value.is_null());
-    let seconds = |pointer: &str| {
-        let nanoseconds = cluster.pointer(pointer).and_then(Value::as_u64)?;
-        Some(json!(nanoseconds / 1_000_000_000))
-    };
-    let count = |pointer: &str| {
-        let listed = cluster.pointer(pointer).and_then(Value::as_array).filter(|list| !list.is_empty())?;
-        Some(json!(listed.len()))
-    };
-    let all = [
-        ("autolock", at("/Spec/EncryptionConfig/AutoLockManagers")),
-        ("task_history", at("/Spec/Orchestration/TaskHistoryRetentionLimit")),
-        ("snapshot_interval", at("/Spec/Raft/SnapshotInterval")),
-        ("old_snapshots", at("/Spec/Raft/KeepOldSnapshots")),
-        ("heartbeat", seconds("/Spec/Dispatcher/HeartbeatPeriod")),
-        ("certificate_expiry", seconds("/Spec/CAConfig/NodeCertExpiry").map(|seconds| hours(&seconds))),
-        ("external_authorities", count("/Spec/CAConfig/ExternalCAs")),
-        ("log_driver", at("/Spec/TaskDefaults/LogDriver/Name")),
-        ("labels", at("/Spec/Labels").filter(|labels| labels.as_object().is_some_and(|labels| !labels.is_empty()))),
-        ("address_pools", at("/DefaultAddrPool")),
-        ("subnet_size", at("/SubnetSize")),
-        ("data_path_port", at("/DataPathPort")),
-        ("root_rotation", flag(cluster, "RootRotationInProgress").then(|| json!(true))),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
-}
-
-/// Seconds as people write what lasts for months.
-fn hours(seconds: &Value) -> Value {
-    format!("{}h", seconds.as_u64().unwrap_or_default() / 3600).into()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -158,17 +126,17 @@ mod tests {
             (json!({"LocalNodeState": "active", "ControlAvailable": false}), "worker", "manager"),
             (json!({"LocalNodeState": "error", "Error": "x509: expired"}), "", "force"),
         ] {
-            let shown = view(&Standing(facts.clone()));
+            let shown = view(&Standing::of_swarm(facts.clone()));
             assert_eq!(shown.role, role, "{facts}");
             assert!(shown.note.unwrap().contains(way), "{facts}");
         }
         let manager = json!({"LocalNodeState": "active", "ControlAvailable": true, "Nodes": 2, "Managers": 1,
             "Cluster": {"ID": "x", "Version": {"Index": 12}, "Spec": {"CAConfig": {"NodeCertExpiry": 7_776_000_000_000_000_u64}}}});
-        let shown = view(&Standing(manager));
+        let shown = view(&Standing::of_swarm(manager));
         assert_eq!(
             (shown.note, shown.version, shown.summary().as_str()),
             (None, Some(12), "a manager of a swarm of 2 nodes")
         );
-        assert_eq!(shown.settings["certificate_expiry"], "2160h");
+        assert_eq!(shown.settings["certificate_hours"], 2160);
     }
 }

@@ -1,18 +1,25 @@
-//! The machines of a swarm: which there are.
+//! The machines of a swarm: which there are, what each is, what it is to be, and which has gone.
 
+use std::collections::BTreeMap;
+
+use bollard::query_parameters::DeleteNodeOptionsBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Availability, Role};
+use super::{Availability, Changed, PERMISSION, Role, changes, version};
 use crate::{
-    docker::{Docker, Target},
-    error::Result,
+    docker::{Docker, Target, names::quote},
+    error::{Error, Result},
     redact,
-    tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
+    tool::{
+        Access, BodyKind, Call, FleetTool, HostAnswer, HostStatus, Json, Object, Plan, Summary, Tool, cursor::Cursor,
+        page::Page, text::count,
+    },
     tools::{
         listing::{self, Labels},
-        view::{clipped, filter, flag, text},
+        outcome::{self, Outcomes},
+        view::{bytes, clipped, filter, flag, map, text, time},
     },
 };
 
@@ -108,7 +115,7 @@ impl FleetTool for ListNodes {
 
 impl Row {
     fn key(&self) -> String {
-        format!("{}\0{}\0{}", self.host, self.name, self.id)
+        format!("{}/{}/{}", self.host, self.name, self.id)
     }
 }
 
@@ -128,7 +135,228 @@ fn row(host: &str, node: &Value) -> Row {
     }
 }
 
+/// Shows one node of a swarm: role, state, availability, labels, machine, engine.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InspectNode {
+    /// Name or id; `self` is the host's own.
+    node: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Inspected {
+    name: String,
+    id: String,
+    role: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    leader: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reachability: String,
+    state: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+    availability: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    address: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    engine_labels: BTreeMap<String, String>,
+    engine: String,
+    /// Such as `linux/x86_64`.
+    platform: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpus: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+}
+
+impl Summary for Inspected {
+    fn summary(&self) -> String {
+        format!("node {} is {}, a {} and {}", quote(&self.name), self.state, self.role, self.availability)
+    }
+}
+
+impl Tool for InspectNode {
+    const NAME: &'static str = "inspect_node";
+    const ACCESS: Access = Access::READ;
+    type Output = Inspected;
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        Ok(Plan::declared(Self::ACCESS).on([reading.node("node", &self.node).await?]))
+    }
+
+    async fn call(self, _: &Docker, plan: Plan, _: &Call) -> Result<Inspected> {
+        Ok(view(plan.object()?))
+    }
+}
+
+fn view(node: &Object) -> Inspected {
+    let facts = &node.facts;
+    let plain = |pointer: &str| redact::shown(at(facts, pointer));
+    let number = |pointer: &str| facts.pointer(pointer).and_then(Value::as_u64);
+    let of = |pointer: &str| facts.pointer(pointer).map(|part| map(part, "Labels")).unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "billionths of a processor")]
+    let cpus = number("/Description/Resources/NanoCPUs").map(|billionths| billionths as f64 / 1e9);
+    Inspected {
+        name: redact::shown(&node.name),
+        id: node.id.clone(),
+        role: plain("/Spec/Role"),
+        leader: node.is("/ManagerStatus/Leader"),
+        reachability: plain("/ManagerStatus/Reachability"),
+        state: plain("/Status/State"),
+        message: plain("/Status/Message"),
+        availability: plain("/Spec/Availability"),
+        address: plain("/Status/Addr"),
+        labels: of("/Spec"),
+        engine_labels: of("/Description/Engine"),
+        engine: plain("/Description/Engine/EngineVersion"),
+        platform: format!("{}/{}", plain("/Description/Platform/OS"), plain("/Description/Platform/Architecture")),
+        cpus,
+        memory: number("/Description/Resources/MemoryBytes").map(bytes),
+        created: time(text(facts, "CreatedAt")),
+        version: version(facts),
+    }
+}
+
+/// Changes what a node of a swarm is to be: `drain` moves its tasks to others, `manager` promotes it, `worker`
+/// demotes it. Answers old and new values.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpdateNode {
+    /// Name or id; `self` is the host's own.
+    node: String,
+    /// What it is in the swarm.
+    #[serde(default)]
+    role: Option<Role>,
+    /// Whether it gets tasks.
+    #[serde(default)]
+    availability: Option<Availability>,
+    /// Labels that are added or get another value; the others stay.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// Keys of labels that go.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    remove_labels: Vec<String>,
+    /// Only if this is its version. Default: any.
+    #[serde(default)]
+    version: Option<u64>,
+}
+
+impl UpdateNode {
+    fn patch(&self) -> Result<Value> {
+        let mut patch = json!({});
+        if let Some(role) = self.role {
+            patch["Role"] = role.word().into();
+        }
+        if let Some(availability) = self.availability {
+            patch["Availability"] = availability.word().into();
+        }
+        for key in &self.remove_labels {
+            patch["Labels"][key] = Value::Null;
+        }
+        for (key, value) in &self.labels {
+            filter("labels", key)?;
+            if self.remove_labels.contains(key) {
+                return Err(Error::invalid(format!("argument \"labels\": {} is to be removed too", quote(key))));
+            }
+            patch["Labels"][key] = value.as_str().into();
+        }
+        if patch == json!({}) {
+            return Err(Error::invalid("nothing is to be changed")
+                .hint("give \"role\", \"availability\", \"labels\" or \"remove_labels\""));
+        }
+        Ok(patch)
+    }
+}
+
+impl Tool for UpdateNode {
+    const NAME: &'static str = "update_node";
+    const ACCESS: Access = Access::mutate(PERMISSION);
+    type Output = Changed;
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        let patch = self.patch()?;
+        let node = reading.node("node", &self.node).await?;
+        Plan::declared(Self::ACCESS).on([node]).sending(BodyKind::Labelled, &patch)
+    }
+
+    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Changed> {
+        let before = plan.object()?;
+        // What was judged is what is sent.
+        docker.amend(before, self.version, &plan.sent()?, &[]).await?;
+        let after = docker.node("node", &before.id).await?;
+        let changed = changes(&spec(before), &spec(&after));
+        Ok(Changed::of(&after, changed))
+    }
+}
+
+/// What a node is to be.
+fn spec(node: &Object) -> Json {
+    let plain = |pointer: &str| Value::from(redact::shown(at(&node.facts, pointer)));
+    let labels = node.fact("/Spec").map(|spec| map(spec, "Labels")).unwrap_or_default();
+    let labels = labels.into_iter().map(|(key, value)| (format!("label {key}"), Value::from(value)));
+    let spec = [("role", plain("/Spec/Role")), ("availability", plain("/Spec/Availability"))];
+    spec.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(labels).collect()
+}
+
+/// Takes nodes that are down out of a swarm's list. A manager has to be made a worker first.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RemoveNode {
+    /// Names or ids.
+    #[schemars(length(min = 1, max = 200))]
+    nodes: Vec<String>,
+    /// Also one that is not down: it is cut off. Default: false.
+    #[serde(default)]
+    force: bool,
+}
+
+impl Tool for RemoveNode {
+    const NAME: &'static str = "remove_node";
+    const ACCESS: Access = Access::destroy(PERMISSION);
+    type Output = Outcomes;
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        outcome::some("nodes", &self.nodes)?;
+        Plan::declared(Self::ACCESS).resolve(&self.nodes, |name| reading.node("nodes", name)).await
+    }
+
+    async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Outcomes> {
+        let typed = docker.typed().await?;
+        Outcomes::of(plan, "removed", async |node| {
+            let options = DeleteNodeOptionsBuilder::new().force(self.force).build();
+            typed.delete_node(&node.id, Some(options)).await?;
+            Ok(None)
+        })
+        .await
+    }
+}
+
 /// A text anywhere in a document, or nothing.
 fn at<'a>(document: &'a Value, pointer: &str) -> &'a str {
     document.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(arguments: Value) -> Result<Value> {
+        serde_json::from_value::<UpdateNode>(arguments).unwrap().patch()
+    }
+
+    #[test]
+    fn only_what_is_given_is_changed() {
+        let patch = update(json!({"node": "a", "role": "manager", "labels": {"zone": "b"}, "remove_labels": ["old"]}));
+        assert_eq!(patch.unwrap(), json!({"Role": "manager", "Labels": {"old": null, "zone": "b"}}));
+        assert_eq!(update(json!({"node": "a", "availability": "drain"})).unwrap(), json!({"Availability": "drain"}));
+        assert!(update(json!({"node": "a"})).is_err());
+        assert!(update(json!({"node": "a", "labels": {"a": "1"}, "remove_labels": ["a"]})).is_err());
+    }
 }
