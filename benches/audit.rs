@@ -20,6 +20,7 @@ fn opening() -> Opening {
     Opening {
         call: "0123456789abcdef".to_owned(),
         caller: Caller::account(Some("bench"), "bench"),
+        via: None,
         tool: "remove_container".to_owned(),
         hosts: vec!["prod".to_owned()],
         effect: Some(Effect::Destroy),

@@ -177,10 +177,7 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
-const LATER: &[&str] = &[
-    "stack_deploy",
-    "stack_rm",
-];
+const LATER: &[&str] = &["stack_deploy", "stack_rm"];
 
 /// What some calls need beside what is written above, by their arguments.
 const SOMETIMES: &[(&str, Permission)] = &[

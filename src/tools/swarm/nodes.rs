@@ -289,7 +289,7 @@ impl Tool for UpdateNode {
     async fn call(self, docker: &Docker, plan: Plan, _: &Call) -> Result<Changed> {
         let before = plan.object()?;
         // What was judged is what is sent.
-        docker.amend(before, self.version, &plan.sent()?, &[]).await?;
+        docker.amend(before, self.version, &plan.sent::<Value>()?, &[]).await?;
         let after = docker.node("node", &before.id).await?;
         let changed = changes(&spec(before), &spec(&after));
         Ok(Changed::of(&after, changed))
