@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments::{Dice, may_have_slashes, names_an_object, plausible, thrown},
     hostile::{hostile, hostile_texts},
-    rig::{call, fields, gateway},
+    rig::{call, fields, gateway, generous},
     simulated::{Act, Daemon, Heard, WEB, Weather, answer, engine, engine_in, frame, json_answer, world},
 };
 
@@ -399,7 +399,7 @@ async fn against_all(script: fn(&Heard) -> Act, judge: Judge) {
     let verdicts: Vec<Option<String>> = stream::iter(tools())
         .map(|entry| async move {
             let daemon = Daemon::new(script);
-            let gateway = gateway(&[daemon.spec("a", "")]);
+            let gateway = generous(&[daemon.spec("a", "")]);
             let arguments = Value::Object(plausible(&entry, &world()));
             let shown = arguments.to_string();
             let outcome = call(&gateway, entry.card.name, arguments, 20).await;

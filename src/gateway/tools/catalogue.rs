@@ -29,6 +29,8 @@ use ranking::Ranking;
 const FEW: usize = 5;
 /// How many are shown without, when nothing is looked for.
 const MANY: usize = 30;
+/// How many further ones are named.
+const FURTHER: usize = 24;
 /// The most bytes of the tools that are shown whole; one tool never takes half of it.
 const ROOM: usize = 5_200;
 
@@ -146,7 +148,7 @@ impl OwnTool for FindTools {
             if tools.len() < most && (query.is_none() || size <= room) {
                 room = room.saturating_sub(size);
                 tools.push(row);
-            } else if query.is_none() || more.len() < 2 * most {
+            } else if query.is_none() || more.len() < FURTHER.min(2 * most) {
                 more.push(entry.card.name);
             }
         }

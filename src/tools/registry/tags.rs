@@ -98,6 +98,6 @@ mod tests {
     fn the_highest_number_comes_first() {
         let mut tags = ["1.9", "1.10", "latest", "1.10.2", "1", "2-alpine", "2", "007", "edge", "1.10-rc1"];
         tags.sort_by_key(|tag| descending(tag));
-        assert_eq!(tags, ["latest", "edge", "007", "2-alpine", "2", "1.10.2", "1.10-rc1", "1.10", "1.9", "1"]);
+        assert_eq!(tags, ["latest", "007", "2-alpine", "2", "1.10.2", "1.10-rc1", "1.10", "1.9", "1", "edge"]);
     }
 }

@@ -39,6 +39,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("attach", "connect"),
     ("bash", "exec"),
     ("boot", "start"),
+    ("change", "update"),
     ("cleanup", "prune"),
     ("clean", "prune"),
     ("cpu", "stats"),
