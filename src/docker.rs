@@ -2,6 +2,7 @@
 
 pub mod access;
 mod answer;
+pub mod archive;
 mod breaker;
 mod bulkhead;
 mod connect;

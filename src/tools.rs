@@ -11,6 +11,7 @@ mod prune;
 mod pull;
 pub mod system;
 pub(crate) mod time;
+mod transfer;
 pub(crate) mod view;
 pub mod volumes;
 

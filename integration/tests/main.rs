@@ -26,6 +26,7 @@ mod containers;
 mod containers_exec;
 mod containers_write;
 mod faults;
+mod files;
 mod guard;
 mod hosts;
 mod images;

@@ -44,6 +44,8 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         "update_container" => ("memory", json!("64m")),
         "connect_network" => ("network", json!(world.spare)),
         "remove_network" => ("networks", json!([world.spare])),
+        "put_container_archive" => ("content", json!("x")),
+        "import_image" => ("from", json!("bundle.tar")),
         // It runs.
         "remove_container" => ("force", json!(true)),
         _ => return arguments,
@@ -62,11 +64,16 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("images", "array") => json!([world.image]),
         ("networks", "array") => json!([world.network]),
         ("volumes", "array") => json!([world.volume]),
-        ("image", "string") if entry.card.name == "commit_container" => format!("{}committed", world.prefix).into(),
+        ("image", "string") if ["commit_container", "import_image"].contains(&entry.card.name) => {
+            format!("{}made", world.prefix).into()
+        }
         ("image", "string") => world.image.as_str().into(),
         ("network", "string") => world.network.as_str().into(),
         ("volume", "string") => world.volume.as_str().into(),
         ("tag", "string") => format!("{}tagged:1", world.prefix).into(),
+        ("path", "string") => "/etc/hosts".into(),
+        ("from", "string") => "bundle.tar".into(),
+        ("to", "string") => "made.tar".into(),
         ("tool", "string") => "list_hosts".into(),
         ("name", "string") => format!("{}new", world.prefix).into(),
         (_, "string") => "busybox".into(),
