@@ -3,6 +3,7 @@
 pub mod access;
 pub mod amend;
 mod answer;
+pub mod archive;
 mod breaker;
 mod bulkhead;
 mod connect;

@@ -1,5 +1,6 @@
 //! The files of the gateway's machine that arguments may name: below configured roots only, and never by a way that leads out of them.
 
+mod archive;
 mod directory;
 mod draft;
 mod mounts;
@@ -22,6 +23,7 @@ use crate::{
     config::{Environment, FileSettings},
     error::{Error, Result},
 };
+pub use archive::{Archived, Owner, Seen, checked, unwrapped, wrapped};
 pub use directory::{Directory, LeftOut};
 pub use draft::Draft;
 use names::Names;
@@ -55,6 +57,8 @@ struct Inner {
     /// None where nobody has said which, and the working directory is no harmless one.
     roots: Vec<PathBuf>,
     names: Arc<Names>,
+    /// What is Quaymaster's own: who could write there would approve by himself.
+    own: Vec<PathBuf>,
     /// Where the mounts are told, when the process runs in a container: what lies on none of them goes with it.
     mounts: Option<PathBuf>,
 }
@@ -74,8 +78,17 @@ impl Files {
         let inner = Inner {
             roots: settings.roots.clone().unwrap_or_else(|| usual().into_iter().collect()),
             names: Arc::new(Names::new(&settings.allow)),
+            own: roots::own(environment),
             mounts: environment.container.is_some().then(|| MOUNTS.into()),
         };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Refuses these directories too, wherever the roots are: what is kept there decides what calls may do.
+    #[must_use]
+    pub fn sparing(self, own: impl IntoIterator<Item = PathBuf>) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        inner.own.extend(own);
         Self { inner: Arc::new(inner) }
     }
 
@@ -170,9 +183,14 @@ impl Inner {
     fn find(&self, refused: Refused, until: Until) -> Result<Found> {
         let (root, directory, rest) = self.begin(&refused)?;
         let place = walk(directory, &rest, &self.names, until).map_err(|fault| refused.by(fault))?;
+        let path = root.join(&place.path);
+        let real = |own: &Path| fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
+        if self.own.iter().any(|own| path.starts_with(real(own))) {
+            return Err(refused.own());
+        }
         if let Some(mounts) = &self.mounts {
             let mounts = fs::read_to_string(mounts).map_err(|error| refused.read(&error))?;
-            if !mounts::holds(&mounts, &root.join(&place.path)) {
+            if !mounts::holds(&mounts, &path) {
                 return Err(refused.unmounted(&root));
             }
         }

@@ -172,10 +172,11 @@ impl Gateway {
         let approvals = Approvals::new(config.state.clone(), config.approval_passphrase.as_deref())?;
         let audit = Audit::new(config.state.clone(), &config.audit);
         let probes = Probes::new(config.state.clone());
+        let own = [&config.state, &config.secrets, &config.audit.directory].into_iter().flatten().cloned();
         let means = Arc::new(Means {
             labels: config.labels,
             secrets: Secrets::new(config.secrets.clone(), &environment.variables),
-            files: Files::new(&config.files, &environment),
+            files: Files::new(&config.files, &environment).sparing(own),
             registries: Registries::new(&config, &environment),
             plans: Plans::default(),
         });

@@ -18,6 +18,7 @@ pub mod registry;
 pub mod swarm;
 pub mod system;
 pub(crate) mod time;
+mod transfer;
 pub(crate) mod view;
 pub mod volumes;
 

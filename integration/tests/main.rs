@@ -30,6 +30,7 @@ mod containers;
 mod containers_exec;
 mod containers_write;
 mod faults;
+mod files;
 mod guard;
 mod hosts;
 mod images;

@@ -72,6 +72,11 @@ impl Refused {
             .detail(name.to_string_lossy())
     }
 
+    pub(super) fn own(&self) -> Error {
+        Error::denied(self.that("lies in a directory of Quaymaster's own"))
+            .hint("its configuration, state and secrets are never files of an argument")
+    }
+
     pub(super) fn closed(&self, root: &Path, error: &io::Error) -> Error {
         Error::config(self.that("cannot be looked for: its root in \"files.roots\" cannot be opened"))
             .hint("ask the person to look at [files] in the configuration")

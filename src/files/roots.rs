@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::config::Environment;
+
 /// What belongs to the system, with everything below it.
 const SYSTEM: [&str; 23] = [
     "/bin",
@@ -42,6 +44,14 @@ pub(super) fn usual(working: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let (directory, home) = (real(working), home.map(real));
     is_harmless(&directory, home.as_deref()).then_some(directory)
+}
+
+/// Where the configuration is, as far as the environment says.
+pub(super) fn own(environment: &Environment) -> Vec<PathBuf> {
+    let home = || environment.home.as_ref().map(|home| home.join(".config"));
+    let directory = environment.get("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home);
+    let file = environment.get("QUAYMASTER_CONFIG").map(|file| environment.working_directory.join(file));
+    directory.map(|directory| directory.join("quaymaster")).into_iter().chain(file).collect()
 }
 
 /// Whether a directory is neither a home, nor above one, nor the system's, nor shared by many.

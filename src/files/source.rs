@@ -1,5 +1,7 @@
 //! A file that is read: opened once, and streamed to exactly its length.
 
+use std::os::unix::fs::MetadataExt;
+
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::{fs::File, io::AsyncReadExt};
@@ -20,13 +22,21 @@ pub struct Source {
     pub length: u64,
     /// Its last name, of links what they lead to.
     pub name: String,
+    mode: u32,
     refused: Refused,
 }
 
 impl Source {
     pub(super) fn new(file: std::fs::File, name: String, refused: Refused) -> Result<Self> {
-        let length = file.metadata().map_err(|error| refused.read(&error))?.len();
-        Ok(Self { file: File::from_std(file), length, name, refused })
+        let metadata = file.metadata().map_err(|error| refused.read(&error))?;
+        let (length, mode) = (metadata.len(), metadata.mode());
+        Ok(Self { file: File::from_std(file), length, name, mode, refused })
+    }
+
+    /// Its permissions.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        self.mode & 0o7777
     }
 
     /// Its bytes, exactly as many as its length; a file that has become shorter ends in an error.

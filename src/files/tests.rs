@@ -361,6 +361,29 @@ async fn without_a_root_the_setting_is_named() {
 }
 
 #[tokio::test]
+async fn what_is_quaymasters_own_is_no_file_of_an_argument() {
+    let ground = Ground::new();
+    let (state, config) = (ground.root().join("state"), ground.root().join("config/quaymaster"));
+    fs::create_dir_all(config.join("more")).unwrap();
+    fs::write(config.join("hosts.toml"), "x").unwrap();
+    symlink("config/quaymaster", ground.root().join("link")).unwrap();
+    let variables =
+        [("XDG_CONFIG_HOME", ground.root().join("config")), ("QUAYMASTER_CONFIG", ground.root().join("plain"))];
+    let variables = variables.map(|(name, path)| (name.to_owned(), path.to_string_lossy().into_owned()));
+    let environment = Environment { variables: variables.into(), ..Environment::default() };
+    let settings = FileSettings { roots: Some(vec![ground.root()]), allow: Vec::new() };
+    let files = Files::new(&settings, &environment).sparing([state.clone()]);
+    for path in ["config/quaymaster/hosts.toml", "link/hosts.toml", "link/more", "plain"] {
+        assert_eq!(files.kind("from", path).await.unwrap_err().kind(), error::Kind::Denied, "{path}");
+    }
+    // Also before it is there.
+    assert_eq!(files.can_create("to", "state", false).await.unwrap_err().kind(), error::Kind::Denied);
+    fs::create_dir(&state).unwrap();
+    assert_eq!(files.can_create("to", "state/ticket", false).await.unwrap_err().kind(), error::Kind::Denied);
+    assert!(files.open("from", "sub/file").await.is_ok());
+}
+
+#[tokio::test]
 async fn in_a_container_only_what_is_mounted_is_there_for_arguments() {
     let ground = Ground::new();
     let root = fs::canonicalize(ground.root()).unwrap();

@@ -55,6 +55,14 @@ impl Access {
         self
     }
 
+    /// Says that every call needs this too, such as a read that shows contents of files.
+    #[must_use]
+    pub const fn always(mut self, permission: Permission) -> Self {
+        self.always = self.always.with(permission);
+        self.at_most = self.at_most.with(permission);
+        self
+    }
+
     /// Says that some calls need more, by their arguments.
     #[must_use]
     pub const fn sometimes(mut self, permission: Permission) -> Self {

@@ -1,15 +1,18 @@
-//! Containers: list, inspect, run, stop, remove, and what happens inside.
+//! Containers: list, inspect, run, stop, remove, what happens inside, and the files there.
 
+mod archive;
 mod body;
 mod changes;
 mod commit;
 mod exec;
+mod export;
 mod inspect;
 mod lifecycle;
 mod list;
 mod logs;
 mod output;
 mod pull;
+mod put;
 mod recreate;
 mod remove;
 mod run;
@@ -23,7 +26,7 @@ use crate::tool::{Toolset, def, fleet};
 /// The toolset, which is also this folder's table of contents.
 pub const CONTAINERS: Toolset = Toolset {
     name: "containers",
-    about: "List, inspect, run, stop and remove containers; logs, statistics, commands inside.",
+    about: "List, inspect, run, stop and remove containers; logs, statistics, commands and files inside.",
     tools: &[
         fleet::<list::ListContainers>,
         def::<inspect::InspectContainer>,
@@ -47,5 +50,8 @@ pub const CONTAINERS: Toolset = Toolset {
         def::<remove::PruneContainers>,
         def::<exec::ExecInContainer>,
         def::<commit::CommitContainer>,
+        def::<export::ExportContainer>,
+        def::<archive::GetContainerArchive>,
+        def::<put::PutContainerArchive>,
     ],
 };

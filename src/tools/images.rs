@@ -1,15 +1,18 @@
-//! Images: list, inspect, search, pull, push, build, tag, remove, prune.
+//! Images: list, inspect, search, pull, push, build, tag, remove, save, load, import, prune.
 
 mod build;
 mod history;
+mod import;
 mod inspect;
 mod list;
 mod prune;
 mod pull;
 mod push;
 mod remove;
+mod save;
 mod search;
 mod tag;
+mod target;
 
 use crate::{
     docker::names::quote,
@@ -20,7 +23,7 @@ use crate::{
 /// The toolset, which is also this folder's table of contents.
 pub const IMAGES: Toolset = Toolset {
     name: "images",
-    about: "List, inspect, search, pull, push, build, tag and remove images.",
+    about: "List, inspect, search, pull, push, build, tag, remove, save, load and import images.",
     tools: &[
         fleet::<list::ListImages>,
         def::<inspect::InspectImage>,
@@ -32,6 +35,9 @@ pub const IMAGES: Toolset = Toolset {
         def::<tag::TagImage>,
         def::<remove::RemoveImage>,
         def::<prune::PruneImages>,
+        def::<save::SaveImage>,
+        def::<save::LoadImage>,
+        def::<import::ImportImage>,
     ],
 };
 

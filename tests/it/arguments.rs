@@ -58,6 +58,8 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         "inspect_config" => ("payload", json!(true)),
         // It is a manager.
         "leave_swarm" => ("force", json!(true)),
+        "put_container_archive" => ("content", json!("x")),
+        "import_image" => ("from", json!("bundle.tar")),
         // It runs.
         "remove_container" => ("force", json!(true)),
         _ => return arguments,
@@ -87,13 +89,18 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("configs", "array") => json!([world.config]),
         ("from", "string") if entry.toolset == "swarm" => world.stored.as_str().into(),
         ("to", "string") if entry.toolset == "swarm" => format!("{}kept", world.prefix).into(),
-        ("image", "string") if entry.card.name == "commit_container" => format!("{}committed", world.prefix).into(),
+        ("image", "string") if ["commit_container", "import_image"].contains(&entry.card.name) => {
+            format!("{}made", world.prefix).into()
+        }
         ("image", "string") => world.image.as_str().into(),
         ("plugin" | "remote", "string") => "lab/plugin:1".into(),
         ("env", "object") if entry.card.name == "configure_plugin" => json!({"DEBUG": "1"}),
         ("network", "string") => world.network.as_str().into(),
         ("volume", "string") => world.volume.as_str().into(),
         ("tag", "string") => format!("{}tagged:1", world.prefix).into(),
+        ("path", "string") => "/etc/hosts".into(),
+        ("from", "string") => "bundle.tar".into(),
+        ("to", "string") => "made.tar".into(),
         ("tool", "string") => "list_hosts".into(),
         ("name", "string") if entry.card.name == "read_tool" => "list_containers".into(),
         ("name", "string") if entry.card.name == "call_tool" => "list_volumes".into(),

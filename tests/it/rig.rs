@@ -76,11 +76,19 @@ pub(crate) fn generous(hosts: &[String]) -> Arc<Gateway> {
     })
 }
 
+/// A directory of files that arguments may name, with a tar in it.
+pub(crate) fn files() -> PathBuf {
+    let directory = state();
+    std::fs::write(directory.join("bundle.tar"), crate::simulated::tar("x", b"x")).expect("a file");
+    directory
+}
+
 /// A gateway with other settings than the defaults; it keeps its audit and its approvals in a directory of its own.
 pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let mut config = config(hosts);
     config.state = Some(state());
     config.secrets = Some(store());
+    config.files.roots = Some(vec![files()]);
     set(&mut config);
     Gateway::new(config, environment()).expect("the gateway")
 }

@@ -417,6 +417,27 @@ pub(crate) fn engine_in(api: &str, weather: Weather, heard: &Heard) -> Act {
         ("GET", ["containers", _, "changes"]) => {
             ok(json!([{"Path": "/tmp", "Kind": 0}, {"Path": "/tmp/x", "Kind": 1}]))
         }
+        ("GET", ["containers", _, "archive"]) => {
+            let stat =
+                base64(br#"{"name":"hosts","size":5,"mode":420,"mtime":"2026-01-01T00:00:00Z","linkTarget":""}"#);
+            let tar = tar("hosts", b"plain");
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nContent-Type: application/x-tar\r\n\
+                 X-Docker-Container-Path-Stat: {stat}\r\nContent-Length: {}\r\n\r\n",
+                tar.len()
+            );
+            Act::Send([head.as_bytes(), &tar].concat())
+        }
+        ("PUT", ["containers", _, "archive"]) => Act::Send(answer("200 OK", "text/plain", api, b"")),
+        ("GET", ["containers", _, "export"]) => {
+            Act::Send(answer("200 OK", "application/octet-stream", api, &tar("etc/hosts", b"plain")))
+        }
+        ("GET", ["images", "get"]) => {
+            let manifest = br#"[{"Config":"x.json","RepoTags":["lab/base:1"],"Layers":[]}]"#;
+            Act::Send(answer("200 OK", "application/x-tar", api, &tar("manifest.json", manifest)))
+        }
+        ("POST", ["images", "load"]) => lines(vec![json!({"stream": "Loaded image: lab/base:1\n"})]),
+        ("POST", ["images", "create"]) if heard.target.contains("fromSrc") => lines(vec![json!({"status": IMAGE})]),
         ("POST", ["containers", _, "wait"]) => ok(json!({"StatusCode": 0})),
         ("POST", ["containers", "create"]) => json("201 Created", json!({"Id": NEW, "Warnings": []})),
         ("POST", ["containers", _, "exec"]) => json("201 Created", json!({"Id": EXEC})),
@@ -523,6 +544,23 @@ fn of_swarm(method: &str, segments: &[&str], api: &str, weather: Weather) -> Act
         ("GET", ["tasks"]) => ok(json!([task()])),
         _ => json("404 Not Found", json!({"message": "page not found"})),
     }
+}
+
+/// A tar of one file, as the crate of the same name writes it.
+pub(crate) fn tar(name: &str, contents: &[u8]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(contents.len() as u64);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    builder.append_data(&mut header, name, contents).unwrap();
+    builder.into_inner().unwrap()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    BASE64_STANDARD.encode(bytes)
 }
 
 /// A frame of a log stream.

@@ -221,7 +221,9 @@ impl Docker {
         };
         match wire.route.template {
             "/images/create" => {
-                return self.may_be_named(named(given.first("fromImage"), given.first("tag")));
+                // A pull names what it fetches, an import what it makes.
+                let name = given.first("fromImage").or(given.first("repo"));
+                return self.may_be_named(named(name, given.first("tag")));
             }
             "/commit" => return self.may_be_named(named(given.first("repo"), given.first("tag"))),
             "/build" => return given.all("t").try_for_each(|tag| self.may_be_named(Some(tag.to_owned()))),
@@ -230,6 +232,7 @@ impl Docker {
             "/images/{name}/tag" => self.may_be_named(named(given.first("repo"), given.first("tag")))?,
             "/images/get" => {
                 for name in given.all("names") {
+                    one_image(name)?;
                     self.admit_shown(&format!("/images/{name}/json"), name).await?;
                 }
             }
@@ -244,6 +247,9 @@ impl Docker {
         }
         if method == Method::DELETE {
             return self.admit_removal(subject).await;
+        }
+        if wire.route.template == "/images/{name}/get" {
+            one_image(subject)?;
         }
         self.admit_shown(&format!("/images/{subject}/json"), subject).await
     }
@@ -287,7 +293,11 @@ impl Docker {
         Ok(())
     }
 
-    fn may_be_named(&self, reference: Option<String>) -> Result<()> {
+    /// Refuses a name for an image that would not exist for callers afterwards.
+    ///
+    /// # Errors
+    /// `denied`, naming the setting.
+    pub fn may_be_named(&self, reference: Option<String>) -> Result<()> {
         match reference.filter(|reference| !images::admits(self.images(), reference)) {
             None => Ok(()),
             Some(reference) => {
@@ -460,6 +470,16 @@ fn others(body: &Value) -> Vec<&str> {
     let lists = ["VolumesFrom", "Links"].into_iter();
     let named = lists.flat_map(|list| host.get(list).and_then(Value::as_array).into_iter().flatten());
     shared.chain(named.filter_map(|item| item.as_str()?.split(':').next())).collect()
+}
+
+/// Refuses a repository where an image is meant: an engine saves every tag of it, the hidden ones too.
+fn one_image(name: &str) -> Result<()> {
+    let Reference { tag, digest, .. } = Reference::of(name);
+    if tag.is_some() || digest.is_some() {
+        return Ok(());
+    }
+    Err(Error::denied(format!("{} stands for all images of a repository", quote(name)))
+        .hint("name one of them, by tag or by its whole id"))
 }
 
 /// What an engine says of what is not there.

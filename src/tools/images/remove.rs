@@ -4,19 +4,12 @@ use bollard::query_parameters::RemoveImageOptionsBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PERMISSION;
+use super::{PERMISSION, target::target};
 use crate::{
-    docker::{
-        Docker,
-        names::{self, quote},
-    },
+    docker::Docker,
     error::{Error, Kind, Result},
-    tool::{Access, Call, Object, Plan, Summary, Tool, text::count},
-    tools::{
-        outcome,
-        pull::reference::Reference,
-        view::{short_id, texts},
-    },
+    tool::{Access, Call, Plan, Summary, Tool, text::count},
+    tools::{outcome, view::short_id},
 };
 
 /// Removes images.
@@ -79,7 +72,7 @@ impl Tool for RemoveImage {
         let mut plan = Plan::declared(Self::ACCESS);
         let mut targets = Vec::new();
         for name in &self.images {
-            let found = reading.image("images", name).await.and_then(|image| Ok((target(&image)?, image)));
+            let found = reading.image("images", name).await.and_then(|image| Ok((target("images", &image)?, image)));
             match found {
                 Ok((target, _)) if targets.contains(&target) => {}
                 Ok((target, image)) => {
@@ -101,7 +94,7 @@ impl Tool for RemoveImage {
         let mut results = Vec::new();
         for image in plan.objects {
             let options = RemoveImageOptionsBuilder::new().force(self.force).noprune(self.no_prune).build();
-            match typed.remove_image(&target(&image)?, Some(options), None).await.map_err(Error::from) {
+            match typed.remove_image(&target("images", &image)?, Some(options), None).await.map_err(Error::from) {
                 Ok(steps) => {
                     let deleted = steps.iter().filter(|step| step.deleted.is_some()).count();
                     results.push(Removal {
@@ -126,58 +119,5 @@ impl Removal {
     fn failed(image: String, id: Option<String>, error: &Error) -> Self {
         let (result, error) = (error.kind().as_str().to_owned(), Some(error.to_string()));
         Self { image, id, result, untagged: Vec::new(), deleted: None, error }
-    }
-}
-
-/// What the request names.
-///
-/// Elsewhere a request carries the full id. Here the id would mean more than was asked for: the
-/// engine deletes an image by id together with all its names (with `force`) or refuses (without),
-/// but by reference it takes away that one name. So a caller who wrote a reference gets exactly
-/// that reference, as the resolved image itself lists it; a caller who wrote an id gets the full
-/// id. A name that moves to another image in between is the price: the engine has no request that
-/// names both.
-fn target(image: &Object) -> Result<String> {
-    let asked = Reference::of(&image.asked).canonical();
-    let mut known = texts(&image.facts, "RepoTags").chain(texts(&image.facts, "RepoDigests"));
-    if let Some(reference) = known.find(|known| Reference::of(known).canonical() == asked) {
-        return names::image("images", reference).map(str::to_owned);
-    }
-    let digits = |id: &str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
-    if digits(&image.id).starts_with(&digits(&image.asked)) {
-        return Ok(image.id.clone());
-    }
-    Err(Error::conflict(format!("{} is neither a name nor the id of the image that it leads to", quote(&image.asked)))
-        .hint("name it by one of its references or by its id; list_images shows them"))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::tool::ObjectKind;
-
-    fn asked(text: &str) -> Result<String> {
-        let facts = json!({"RepoTags": ["nginx:latest", "127.0.0.1:5000/web:1"], "RepoDigests": ["nginx@sha256:0a"]});
-        let image = Object::listed(ObjectKind::Image, "sha256:ec27ff71eefe".into(), "nginx:latest".into(), facts);
-        target(&Object { asked: text.to_owned(), ..image })
-    }
-
-    #[test]
-    fn a_reference_takes_away_that_name_only() {
-        assert_eq!(asked("nginx").unwrap(), "nginx:latest");
-        assert_eq!(asked("docker.io/library/nginx:latest").unwrap(), "nginx:latest");
-        assert_eq!(asked("127.0.0.1:5000/web:1").unwrap(), "127.0.0.1:5000/web:1");
-        // The grammar of a digest is checked again, and this one is too short.
-        assert!(asked("nginx@sha256:0a").is_err());
-    }
-
-    #[test]
-    fn an_id_means_the_whole_image() {
-        for id in ["sha256:ec27ff71eefe", "ec27ff71eefe", "ec27"] {
-            assert_eq!(asked(id).unwrap(), "sha256:ec27ff71eefe", "{id}");
-        }
-        assert_eq!(asked("other:1").unwrap_err().kind(), Kind::Conflict);
     }
 }
