@@ -138,7 +138,7 @@ async fn lab_what_gives_the_machine_away_is_refused() {
             ("services: {a: {image: IMAGE, network_mode: host}}", "host-net", "host"),
             ("services: {a: {image: IMAGE, volumes: ['/srv/data:/d']}}", "bind", "/srv/data"),
             (
-                "services: {a: {image: IMAGE, volumes: ['v:/d']}}\nvolumes: {v: {driver_opts: {type: none, o: bind, device: /etc}}}",
+                "services: {a: {image: IMAGE, volumes: ['data:/d']}}\nvolumes: {data: {driver_opts: {type: none, o: bind, device: /etc}}}",
                 "disguised-bind",
                 "/etc",
             ),
@@ -220,7 +220,7 @@ async fn lab_what_is_denied_does_not_exist_inside_either() {
     let shown = rig.run("", "read", &events, "").await.unwrap().text;
     assert!(shown.contains("-web-1") && !shown.contains("-db-1"), "{shown}");
     let error = rig.run("", "mutate", &["exec", &format!("{}-db-1", project.name), "id"], "").await.unwrap_err();
-    assert!(error.message().contains("there is no container"), "{error:?}");
+    assert!(error.message().contains("No such container"), "{error:?}");
     let error = rig.compose("mutate", &project, &["exec", "-T", "web", "cat", "/secret"]).await.unwrap_err();
     assert!(error.kind() == Kind::Denied && error.message().contains("refuses the command"), "{error:?}");
     let error = rig.run("", "mutate", &["pull", "forbidden/image:1"], "").await.unwrap_err();
