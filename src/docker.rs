@@ -6,10 +6,12 @@ mod answer;
 pub mod archive;
 mod breaker;
 mod bulkhead;
+pub mod cli;
 mod connect;
 pub mod guard;
 mod host;
 mod hosts;
+pub mod judge;
 mod looks;
 pub mod names;
 pub mod objects;
@@ -52,6 +54,7 @@ use bulkhead::Place;
 use guard::Wire;
 pub use host::{ApiVersion, Engine, Health, Host, Memory};
 pub use hosts::{Fleet, twins};
+use judge::Judge;
 use objects::Object;
 use pool::{Body, Length, empty};
 pub use sight::events::Events;
@@ -78,12 +81,13 @@ pub struct Docker {
     host: Arc<Host>,
     ceiling: Ceiling,
     call: Arc<CallState>,
+    judge: Option<Arc<dyn Judge>>,
 }
 
 /// What one call has done so far on one host.
 #[derive(Default)]
 struct CallState {
-    created: Mutex<HashSet<String>>,
+    created: Arc<Mutex<HashSet<String>>>,
     standing: tokio::sync::Mutex<Standing>,
     sight: sight::Memory,
 }
@@ -209,7 +213,25 @@ impl Filters {
 
 impl Docker {
     pub(crate) fn new(host: Arc<Host>, ceiling: Ceiling) -> Self {
-        Self { host, ceiling, call: Arc::default() }
+        Self { host, ceiling, call: Arc::default(), judge: None }
+    }
+
+    /// The same with somebody who judges what others wrote, before it is carried; without one nothing foreign
+    /// that changes anything is.
+    pub(crate) fn judged_by(self, judge: Arc<dyn Judge>) -> Self {
+        Self { judge: Some(judge), ..self }
+    }
+
+    /// A handle for one of many requests that a program of the same call makes at once: with a place of its own,
+    /// and without what was learned of objects before.
+    fn apart(&self) -> Self {
+        let call = CallState { created: self.call.created.clone(), ..CallState::default() };
+        Self { call: Arc::new(call), ..self.clone() }
+    }
+
+    /// The same handle for looks, which share its place.
+    fn looking(&self) -> Self {
+        Self { ceiling: Ceiling::reading(self.ceiling.mode), judge: None, ..self.clone() }
     }
 
     /// The host's name.
@@ -560,6 +582,12 @@ impl Docker {
     /// Notes that this call removes the container in the end, so that `create` is enough to stop and to start it.
     pub fn replaces(&self, container: &Object) {
         self.made(&container.id);
+    }
+
+    /// Whether this call made the container, or the execution in one.
+    #[must_use]
+    pub fn has_made(&self, id: &str) -> bool {
+        self.call.has_made(id)
     }
 
     /// Sends what bollard wrote, reads the answer within a limit, and lets bollard read that.

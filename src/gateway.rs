@@ -9,6 +9,7 @@ mod explain;
 mod forward;
 mod jobs;
 mod joins;
+mod judge;
 pub mod policy;
 pub mod probes;
 mod record;
@@ -26,8 +27,11 @@ use futures_util::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Environment},
-    docker::{Docker, Fleet, Host, access::Ceiling, names},
+    config::{
+        Config, Environment,
+        limits::{Limits, Verdict as Says},
+    },
+    docker::{Docker, Fleet, Host, access::Ceiling, cli::Programs, names},
     error::{Error, Result},
     files::Files,
     redact,
@@ -47,6 +51,7 @@ pub use explain::Explained;
 use forward::Routed;
 use jobs::{Job, Jobs};
 use joins::{Joins, Key};
+use judge::ForeignJudge;
 use policy::{Decision, Facts};
 use probes::Probes;
 use record::Record;
@@ -179,6 +184,7 @@ impl Gateway {
             files: Files::new(&config.files, &environment).sparing(own),
             registries: Registries::new(&config, &environment),
             plans: Plans::default(),
+            programs: Programs::new(&environment),
         });
         let (account, own_container) = (environment.user.clone(), environment.container.clone());
         let fleet = Fleet::new(&config, Arc::new(environment));
@@ -465,27 +471,7 @@ impl Gateway {
             return Ok(Verdict { decision: refused, findings: Vec::new() });
         }
         let findings = body::judge(plan, &limits.bodies, &host.reading()).await?;
-        let command = plan.body.as_ref().and_then(body::command_line);
-        let own = (plan.effect != Effect::Read && !limits.own_container && touches_life(plan.permissions))
-            .then(|| {
-                let own = self.own_container.as_deref()?;
-                let mut containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);
-                containers.find(|object| object.id == own).map(|object| object.name.as_str())
-            })
-            .flatten();
-        let decision = policy::decide(&Facts {
-            foreign_image: plan.images.iter().map(String::as_str).find(|image| {
-                // What was found by its id was judged by its references when it was found.
-                let is_found = names::is_image_id(image)
-                    && !plan.permissions.has(Permission::Images)
-                    && plan.objects.iter().any(|object| object.kind == ObjectKind::Image && object.asked == **image);
-                !is_found && !limits.images.admit(names::spellings(image).iter().map(String::as_str))
-            }),
-            denied_command: command.as_deref().filter(|command| !limits.exec_deny.admit([*command])),
-            findings: &findings,
-            own_container: own,
-            ..facts
-        });
+        let decision = weighed(&Facts { findings: &findings, ..facts }, plan, limits, self.own_container.as_deref());
         Ok(Verdict { decision, findings })
     }
 
@@ -534,14 +520,18 @@ impl Gateway {
     /// The only place that hands out a connection which may do more than read: after the decision, the
     /// person's yes where one is needed, and the line in the audit.
     async fn permit(&self, decided: &Decided<'_>, approved: Option<String>, record: &Record) -> Result<Docker> {
-        let Decided { host, plan: Plan { effect, permissions, .. }, .. } = decided;
+        let Decided { entry, host, plan: Plan { effect, permissions, .. }, verdict, .. } = decided;
         let config = host.config();
+        let asked = |finding: &&Finding| finding.verdict == Says::Ask && approved.is_some();
+        let approved_findings = verdict.findings.iter().filter(asked).cloned().collect();
+        let judge = ForeignJudge::new(entry.card.name, self.own_container.clone(), approved_findings);
         let written = record.allowed(&self.audit, *effect, *permissions, approved).await;
         written.map_err(|error| error.on(&config.name))?;
         if *effect != Effect::Read && !record.begins() {
             return Err(Error::cancelled("the call was taken back before anything was sent").on(&config.name));
         }
-        Ok(host.with_ceiling(Ceiling { mode: config.mode, effect: *effect, permissions: *permissions }))
+        let ceiling = Ceiling { mode: config.mode, effect: *effect, permissions: *permissions };
+        Ok(host.with_ceiling(ceiling).judged_by(Arc::new(judge)))
     }
 }
 
@@ -564,6 +554,29 @@ fn facts<'a>(entry: &'a Entry, host: &'a Host, effect: Effect, needed: Permissio
         loses: false,
         confirm: config.limits.confirm,
     }
+}
+
+/// Decides with what a plan is about: the images, the command and the containers in it.
+fn weighed(facts: &Facts<'_>, plan: &Plan, limits: &Limits, own_container: Option<&str>) -> Decision {
+    let command = plan.body.as_ref().and_then(body::command_line);
+    let own = (plan.effect != Effect::Read && !limits.own_container && touches_life(plan.permissions))
+        .then(|| {
+            let mut containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);
+            containers.find(|object| Some(object.id.as_str()) == own_container).map(|object| object.name.as_str())
+        })
+        .flatten();
+    policy::decide(&Facts {
+        foreign_image: plan.images.iter().map(String::as_str).find(|image| {
+            // What was found by its id was judged by its references when it was found.
+            let is_found = names::is_image_id(image)
+                && !plan.permissions.has(Permission::Images)
+                && plan.objects.iter().any(|object| object.kind == ObjectKind::Image && object.asked == **image);
+            !is_found && !limits.images.admit(names::spellings(image).iter().map(String::as_str))
+        }),
+        denied_command: command.as_deref().filter(|command| !limits.exec_deny.admit([*command])),
+        own_container: own,
+        ..facts.clone()
+    })
 }
 
 /// Refuses what no plan could make allowed, and notes it where that refuses the whole call.

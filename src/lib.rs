@@ -28,7 +28,7 @@
 //! | [`gateway`] | the one path, the policy, bodies, approvals, the audit, jobs, the catalogue, the tools about the gateway itself |
 //! | [`tools`] | one file or folder for each domain, each opening with its slice of tools |
 //! | [`tool`] | what a tool is: traits, schemas, pages, the text channel |
-//! | [`docker`] | hosts, connections, breaker and bulkhead, the guard, what exists for callers, streams, objects |
+//! | [`docker`] | hosts, connections, breaker and bulkhead, the guard, what exists for callers, streams, objects, runs of the docker CLI |
 //! | [`files`], [`registry`] | the files of this machine that arguments may name; registries over HTTPS and the credentials for them |
 //! | [`redact`], [`secret`], [`config`], [`error`] | what may be shown; what never is; what was configured; what went wrong |
 //!
@@ -47,7 +47,12 @@
 //! - No daemon is contacted before a call needs it.
 //! - A write that was sent is never cut off and never sent again.
 //! - Everything that a daemon sends is read through a limit.
+//! - A program that is run here reaches a host through its call only: the same ceiling, rules and filters.
 //! - A read connection carries no body and no upgrade, and sends GET, HEAD and a container's wait only.
+
+// What the tests in `integration` use serves the tests in here too.
+#[cfg(test)]
+extern crate self as quaymaster;
 
 pub mod cli;
 pub mod config;

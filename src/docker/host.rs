@@ -33,7 +33,7 @@ use crate::{
 /// The newest API that our models know.
 const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 53 };
 /// The oldest API that is served: Docker 20.10.
-const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 41 };
+pub(super) const OLDEST: ApiVersion = ApiVersion { major: 1, minor: 41 };
 /// How many registries of a host's images are remembered.
 const MOST_REGISTRIES: usize = 1_000;
 /// A host is reconnected on request at most once in this time.
@@ -49,7 +49,7 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
         Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
     }
@@ -289,6 +289,11 @@ impl Host {
         self.sent.spawn(write).await.unwrap_or_else(|_| Err(Error::internal("a write ended in a defect")))
     }
 
+    /// Lets the end of something go on by itself; the gateway waits for it when it ends.
+    pub(super) fn see_out(&self, ending: impl Future<Output = ()> + Send + 'static) {
+        self.sent.spawn(ending);
+    }
+
     /// Sends a request that the guard has admitted, with the API version in front.
     ///
     /// # Errors
@@ -368,7 +373,9 @@ impl Host {
         mut request: Request<Body>,
         headers: Duration,
     ) -> Result<(Response<Incoming>, Lent)> {
-        let api = self.engine().map_or(OLDEST, |engine| engine.api);
+        // What a program wrote in the words of an older version stays in them.
+        let spoken = request.extensions().get::<ApiVersion>().copied();
+        let api = spoken.unwrap_or_else(|| self.engine().map_or(OLDEST, |engine| engine.api));
         *request.uri_mut() = versioned(request.uri(), api)?;
         request.headers_mut().insert(header::HOST, HeaderValue::from_static(HOST));
         tokio::time::timeout(headers, self.pool.send(connection, request)).await.unwrap_or_else(|_| {

@@ -8,6 +8,7 @@ mod path;
 mod plugin;
 mod ports;
 mod read;
+mod request;
 mod seen;
 mod service;
 #[cfg(test)]
@@ -22,8 +23,9 @@ use crate::{
     error::Result,
     tool::{Body, BodyKind, ObjectKind, Plan},
 };
-pub use foreign::foreign;
+pub use foreign::{foreign, unknown};
 use read::{number, part, text, texts, words as map};
+pub use request::of_request;
 use seen::Seen;
 
 /// One rule that something hits.
@@ -77,6 +79,16 @@ pub fn command_line(body: &Body) -> Option<String> {
         return None;
     }
     Some(texts(&body.document, "Cmd").collect::<Vec<_>>().join(" "))
+}
+
+/// The networks that a new container names: those that it is put on, and its mode.
+pub fn networks_of_container(document: &Value) -> impl Iterator<Item = &str> {
+    container::endpoints(document).chain([text(part(document, &["HostConfig"]), "NetworkMode")])
+}
+
+/// The networks that a service is put on.
+pub fn networks_of_service(document: &Value) -> impl Iterator<Item = &str> {
+    container::networks_of_service(document)
 }
 
 /// Judges a plan: what will be sent, and what is entered. Sends only reads.

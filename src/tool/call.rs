@@ -11,7 +11,7 @@ use super::{
     cursor::Cursors,
     plans::{OwnPlans, Plans},
 };
-use crate::{files::Files, redact, registry::Registries, secret::Secrets};
+use crate::{docker::cli::Programs, files::Files, redact, registry::Registries, secret::Secrets};
 
 /// How long there is between two reports of progress of one call.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(250);
@@ -50,6 +50,8 @@ pub struct Means {
     pub registries: Registries,
     /// What was planned and may be done later.
     pub plans: Plans,
+    /// The docker CLI and its plugins on this machine.
+    pub programs: Programs,
 }
 
 /// What a running call may use beside its daemon.
@@ -132,6 +134,12 @@ impl Call {
     #[must_use]
     pub fn registries(&self) -> &Registries {
         &self.means.registries
+    }
+
+    /// The docker CLI and its plugins on this machine.
+    #[must_use]
+    pub fn programs(&self) -> &Programs {
+        &self.means.programs
     }
 
     /// Tells whoever waits how far it has come, at most four times a second; what comes sooner is dropped.

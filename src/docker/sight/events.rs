@@ -59,7 +59,7 @@ impl Events {
 
 /// Judges events, and learns from those of containers whose ids are whose.
 #[derive(Default)]
-pub(super) struct Judge {
+pub(in crate::docker) struct Judge {
     pub(super) containers: Globs,
     pub(super) images: Globs,
     pub(super) census: Arc<Census>,
@@ -74,7 +74,7 @@ impl Judge {
     }
 
     /// Whether an event is about what exists for callers.
-    pub(super) fn admits(&mut self, event: &Value) -> bool {
+    pub(in crate::docker) fn admits(&mut self, event: &Value) -> bool {
         let actor = event.get("Actor").unwrap_or(&Value::Null);
         let attributes = actor.get("Attributes").unwrap_or(&Value::Null);
         // Before `Actor` there were `id` and `from`, which are still written beside it.

@@ -58,10 +58,15 @@ impl Docker {
     /// # Errors
     /// As [`Docker::json`].
     pub async fn events(&self, target: Target) -> Result<Events> {
+        let judge = self.judge_of_events().await?;
+        Ok(Events::new(self.stream(target).await?, judge, self.reveal().clone()))
+    }
+
+    /// What tells which events are about what exists for callers.
+    pub(in crate::docker) async fn judge_of_events(&self) -> Result<Judge> {
         let census = if self.containers().is_open() { Arc::default() } else { self.census_now().await? };
         let catalogue = if self.images().is_open() { Arc::default() } else { Arc::new(self.catalogue().await?) };
-        let judge = Judge::new(self.containers(), self.images(), census, catalogue);
-        Ok(Events::new(self.stream(target).await?, judge, self.reveal().clone()))
+        Ok(Judge::new(self.containers(), self.images(), census, catalogue))
     }
 
     /// Refuses a name for a new container that would not exist for callers afterwards.

@@ -63,6 +63,26 @@ pub fn foreign(bytes: &[u8]) -> Result<Value> {
     Ok(value)
 }
 
+/// The first field below `HostConfig` or `TaskTemplate` of which no rule knows what it means.
+#[must_use]
+pub fn unknown(document: &Value) -> Option<String> {
+    ["HostConfig", "TaskTemplate"].into_iter().find_map(|place| unknown_in(document.get(place)?))
+}
+
+fn unknown_in(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(items) => items.iter().find_map(unknown_in),
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            if !KNOWN.contains_key(&fold(name)) {
+                return Some(name.clone());
+            }
+            // The names in these are the caller's; an object in a list is the engine's again.
+            if FREE.contains(&name.as_str()) && value.is_object() { None } else { unknown_in(value) }
+        }),
+        _ => None,
+    }
+}
+
 /// Reads one value; `free` where the names of an object are the caller's.
 #[derive(Clone, Copy)]
 struct Exact {
@@ -211,6 +231,16 @@ mod tests {
         assert!(foreign(&vec![b' '; LARGEST + 1]).is_err());
         assert!(foreign("[".repeat(100_000).as_bytes()).is_err());
         assert!(foreign(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn what_no_rule_knows_is_named() {
+        let unknown = |document: Value| unknown(&document);
+        assert_eq!(unknown(json!({"Anything": 1, "HostConfig": {"Privileged": true, "Binds": ["/a:/b"]}})), None);
+        assert_eq!(unknown(json!({"HostConfig": {"Sysctls": {"net.x": "1"}, "PortBindings": {"80/tcp": []}}})), None);
+        let host = json!({"HostConfig": {"Mounts": [{"Type": "bind", "Shortcut": true}]}});
+        assert_eq!(unknown(host).unwrap(), "Shortcut");
+        assert_eq!(unknown(json!({"TaskTemplate": {"ContainerSpec": {"Backdoor": 1}}})).unwrap(), "Backdoor");
     }
 
     #[test]

@@ -43,22 +43,29 @@ pub(super) struct ImportImage {
 pub(super) struct Imported {
     image: String,
     id: String,
-    /// What was sent.
-    bytes: u64,
+    /// What was sent; nothing where the daemon fetched it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+}
+
+/// What the image is made of.
+enum Origin<'a> {
+    File(&'a str),
+    Address(&'a str),
 }
 
 impl Summary for Imported {
     fn summary(&self) -> String {
-        format!("image \"{}\" ({}) made of {}", self.image, self.id, bytes(self.bytes))
+        let made = self.bytes.map(|size| format!(" of {}", bytes(size))).unwrap_or_default();
+        format!("image \"{}\" ({}) made{made}", self.image, self.id)
     }
 }
 
 impl ImportImage {
-    /// The file that it is made of.
-    fn file(&self) -> Result<&str> {
+    fn origin(&self) -> Result<Origin<'_>> {
         match (&self.from, &self.url) {
-            (Some(from), None) => Ok(from),
-            (None, Some(url)) => Err(sent_to(url)),
+            (Some(from), None) => Ok(Origin::File(from)),
+            (None, Some(url)) => Ok(Origin::Address(url)),
             _ => Err(Error::invalid("one of the arguments \"from\" and \"url\" is needed, and not both")),
         }
     }
@@ -73,15 +80,6 @@ impl ImportImage {
     }
 }
 
-/// Why a daemon is not sent to fetch from an address.
-fn sent_to(url: &str) -> Error {
-    Error::denied(format!(
-        "the daemon is not sent to fetch {}: no \"sources\" in the configuration allow it",
-        quote(url)
-    ))
-    .hint("import a file with \"from\", or ask the person to allow the address with sources = [\"https://...\"]")
-}
-
 impl Tool for ImportImage {
     const NAME: &'static str = "import_image";
     const ACCESS: Access = Access::mutate(PERMISSION);
@@ -92,26 +90,34 @@ impl Tool for ImportImage {
         Some(LONGEST_JOB)
     }
 
-    async fn plan(&self, _: &Docker, call: &Call) -> Result<Plan> {
+    async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         let (repository, tag) = self.reference()?;
         if let Some(line) = self.changes.iter().find(|line| line.trim().is_empty() || line.contains(['\n', '\r', '\0']))
         {
             return Err(Error::invalid(format!("argument \"changes\": {} is not one line", quote(line)))
                 .hint("one instruction for each entry, such as \"ENV A=b\""));
         }
-        call.files().open("from", self.file()?).await?;
+        match self.origin()? {
+            Origin::File(from) => drop(call.files().open("from", from).await?),
+            Origin::Address(url) => reading.may_fetch("url", url)?,
+        }
         let plan = Plan::declared(Self::ACCESS).using(format!("{repository}:{tag}"));
         plan.sending(BodyKind::Commit, &serde_json::json!({"Changes": self.changes}))
     }
 
     async fn call(self, docker: &Docker, _: Plan, call: &Call) -> Result<Imported> {
         let (repository, tag) = self.reference()?;
-        let source = call.files().open("from", self.file()?).await?;
-        let (tar, _) = checked(source.into_stream(), Archived::Files);
-        let (tar, sent) = told(tar, None, call);
-        let target = Target::new("/images/create").query("fromSrc", "-").query("repo", repository).query("tag", tag);
+        let target = Target::new("/images/create").query("repo", repository).query("tag", tag);
         let target = self.changes.iter().fold(target, |target, line| target.query("changes", line));
-        let mut steps = docker.upload(target, tar, IDLE).await?;
+        let (mut steps, sent) = match self.origin()? {
+            Origin::File(from) => {
+                let source = call.files().open("from", from).await?;
+                let (tar, _) = checked(source.into_stream(), Archived::Files);
+                let (tar, sent) = told(tar, None, call);
+                (docker.upload(target.query("fromSrc", "-"), tar, IDLE).await?, Some(sent))
+            }
+            Origin::Address(url) => (docker.progress(target.query("fromSrc", url), IDLE).await?, None),
+        };
         let mut id = None;
         while let Some(step) = steps.next().await? {
             if let Some(error) = reason(&step) {
@@ -123,7 +129,7 @@ impl Tool for ImportImage {
             }
         }
         let id = id.ok_or_else(|| Error::docker("the daemon does not say which image it made"))?;
-        let bytes = sent.load(Ordering::Relaxed);
+        let bytes = sent.map(|sent| sent.load(Ordering::Relaxed));
         Ok(Imported { image: format!("{repository}:{tag}"), id, bytes })
     }
 }
@@ -140,10 +146,11 @@ mod tests {
 
     #[test]
     fn one_source_and_a_plain_name() {
-        assert_eq!(asked("web", Some("a.tar"), None).file().unwrap(), "a.tar");
-        assert_eq!(asked("web", None, Some("https://x/y")).file().unwrap_err().kind(), Kind::Denied);
-        assert_eq!(asked("web", None, None).file().unwrap_err().kind(), Kind::Invalid);
-        assert_eq!(asked("web", Some("a"), Some("b")).file().unwrap_err().kind(), Kind::Invalid);
+        assert!(matches!(asked("web", Some("a.tar"), None).origin(), Ok(Origin::File("a.tar"))));
+        assert!(matches!(asked("web", None, Some("https://x/y")).origin(), Ok(Origin::Address("https://x/y"))));
+        for (from, url) in [(None, None), (Some("a"), Some("b"))] {
+            assert_eq!(asked("web", from, url).origin().err().map(|error| error.kind()), Some(Kind::Invalid));
+        }
         assert_eq!(asked("web", None, None).reference().unwrap(), ("web", "latest"));
         assert_eq!(asked("127.0.0.1:5000/web:1", None, None).reference().unwrap(), ("127.0.0.1:5000/web", "1"));
         for image in ["sha256:0123456789ab", "web@sha256:0123456789abcdef0123456789abcdef", "a//b"] {

@@ -1,0 +1,166 @@
+//! Runs the docker CLI and its plugins against a host, through a private socket that carries what the call itself may send.
+//!
+//! The CLI speaks to a server in this process ([`proxy`]), which carries its requests ([`carry`]) over the host's
+//! own connections: unix, TLS or SSH. Each one passes the ceiling of the call, the judge that the gateway put into
+//! the handle, the guard and the sight, as the gateway's own requests do. Documents in answers lose what does not
+//! exist for callers, but are not masked: the CLI needs the values. What it prints is masked when it is read.
+
+mod carry;
+mod child;
+mod group;
+mod home;
+mod lines;
+mod programs;
+mod proxy;
+pub mod request;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use super::{Docker, judge::Mark, names::quote};
+use crate::error::{Error, Result};
+pub use home::Login;
+pub use lines::Source;
+use programs::Found;
+pub use programs::Programs;
+
+/// How much of what a program prints is kept, unless a run says otherwise.
+const KEPT: usize = 256 << 10;
+/// The variables of every run; a tool adds others, but never one of these.
+const OWN_VARIABLES: &[&str] = &["PATH", "HOME", "DOCKER_CONFIG", "DOCKER_HOST"];
+
+/// A run of the docker CLI that was not started yet.
+pub struct Cli {
+    docker: Docker,
+    found: Found,
+    /// `compose`, `buildx`; `None` where the CLI's own commands are meant.
+    plugin: Option<&'static str>,
+    variables: Vec<(String, String)>,
+    logins: Vec<Login>,
+    marks: Vec<Mark>,
+    input: Vec<u8>,
+    directory: Option<PathBuf>,
+    kept: usize,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Default)]
+pub struct Ran {
+    output: String,
+    /// What it wrote to standard error, masked: progress and warnings; the end of it where it was long.
+    pub messages: String,
+    /// Whether it printed more than was kept.
+    pub is_cut: bool,
+    /// What passed the rules for bodies, but not in silence; and what was refused although the program went on.
+    pub notes: Vec<String>,
+}
+
+impl Ran {
+    /// What it printed, as it may be shown: masked line by line.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut masked = crate::redact::Lines::default();
+        self.output.lines().map(|line| masked.next(line) + "\n").collect()
+    }
+
+    /// What it printed, as it is: for reading documents that are masked afterwards, and never for an answer.
+    #[must_use]
+    pub fn document(&self) -> &str {
+        &self.output
+    }
+}
+
+impl Docker {
+    /// Prepares a run of a plugin of the docker CLI against this host, or of the CLI itself.
+    ///
+    /// The programs get no further than this handle: a run on a reading handle only reads.
+    ///
+    /// # Errors
+    /// `unsupported` where it is not installed, saying what to install.
+    pub fn cli(&self, programs: &Programs, plugin: Option<&'static str>) -> Result<Cli> {
+        Ok(Cli {
+            docker: self.clone(),
+            found: programs.found(plugin)?,
+            plugin,
+            variables: Vec::new(),
+            logins: Vec::new(),
+            marks: Vec::new(),
+            input: Vec::new(),
+            directory: None,
+            kept: KEPT,
+        })
+    }
+}
+
+impl Cli {
+    /// Sets a variable that the program needs beside its own four; one of these is never set.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let name = name.into();
+        if !OWN_VARIABLES.contains(&name.as_str()) {
+            self.variables.push((name, value.into()));
+        }
+        self
+    }
+
+    /// Lets the program log in to a registry.
+    #[must_use]
+    pub fn login(mut self, login: Login) -> Self {
+        self.logins.push(login);
+        self
+    }
+
+    /// Says which labels the program writes by itself, so that no caller can be blamed for them.
+    #[must_use]
+    pub fn marking(mut self, mark: Mark) -> Self {
+        self.marks.push(mark);
+        self
+    }
+
+    /// What the program reads on its standard input, such as a compose file.
+    #[must_use]
+    pub fn reading(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// Runs it in a directory; otherwise in an empty one of its own.
+    #[must_use]
+    pub fn within(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// Keeps so many bytes of what it prints.
+    #[must_use]
+    pub fn keeping(mut self, bytes: usize) -> Self {
+        self.kept = bytes;
+        self
+    }
+
+    /// Runs it with these arguments, behind the plugin's name; every line that it prints is told, masked.
+    ///
+    /// It has no deadline of its own. Dropped, it ends: nothing more is carried, the processes are asked to end,
+    /// and killed two seconds later.
+    ///
+    /// # Errors
+    /// An exit that says so, with the end of what it wrote to standard error; `denied` where something was refused.
+    pub async fn run<T: AsRef<str>>(self, arguments: &[T], told: &(dyn Fn(Source, &str) + Send + Sync)) -> Result<Ran> {
+        let arguments = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
+        // Boxed for its size.
+        Box::pin(child::run(self, arguments, told)).await
+    }
+}
+
+/// A value that stands where the CLI would take one with a dash for an option.
+///
+/// # Errors
+/// `invalid`, naming the argument.
+pub fn positional<'a>(argument: &str, value: &'a str) -> Result<&'a str> {
+    if value.is_empty() || value.starts_with('-') || value.contains('\0') {
+        return Err(Error::invalid(format!("argument \"{argument}\": {} cannot be taken as a name", quote(value)))
+            .hint("it must not be empty or begin with a dash"));
+    }
+    Ok(value)
+}
