@@ -1,16 +1,26 @@
-//! Plugins on real engines: one that is built here, pushed to the lab's registry, and from there installed through the
+//! Plugins on real engines: one that is built here, put into the lab's registry, and from there installed through the
 //! gateway, configured, enabled, disabled, upgraded and removed.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::Command,
+};
 
-use quaymaster::config::limits::{Bodies, Confirm, Profile, Rule, Verdict};
+use quaymaster::config::{
+    Config, RegistryConfig,
+    limits::{Bodies, Confirm, Profile, Rule, Verdict},
+};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::{
     engine::docker,
     recorder::Recorder,
-    rig::{LINKS, Link, Rig, gateway_with, lab},
+    rig::{LINKS, Link, Rig, gateway_with, lab, open},
 };
 
 /// A plugin in the lab's registry, and as it is called on one engine; it goes with the value.
@@ -20,21 +30,39 @@ struct Sample {
 }
 
 impl Sample {
-    /// Builds versions 1 and 2, of which the second asks for more, and pushes them.
+    /// Builds versions 1 and 2, of which the second asks for more, and puts them into the registry.
+    ///
+    /// By hand: engine 20.10 can end in a panic when it pushes a plugin ("send on closed channel").
     fn push(link: Link, repository: &str) -> Self {
         let directory = TempDir::new().unwrap();
         compile(&directory.path().join("driver"));
         let sample = Self { link, name: format!("{}/{repository}", lab("LAB_REGISTRY")) };
+        let root = directory.path().join("rootfs");
+        fs::create_dir_all(root.join("run/docker/plugins")).unwrap();
+        fs::create_dir_all(root.join("data")).unwrap();
+        fs::rename(directory.path().join("driver"), root.join("driver")).unwrap();
+        let script = "tar -C \"$0/rootfs\" -cf \"$0/layer.tar\" . && gzip --keep \"$0/layer.tar\"";
+        assert!(Command::new("sh").args(["-c", script]).arg(directory.path()).status().unwrap().success());
+        let read = |file: &str| fs::read(directory.path().join(file)).unwrap();
+        let (plain, layer) = (digest(&read("layer.tar")), read("layer.tar.gz"));
         for version in [1, 2] {
-            let home = directory.path().join(version.to_string());
-            fs::create_dir_all(home.join("rootfs/run/docker/plugins")).unwrap();
-            fs::create_dir_all(home.join("rootfs/data")).unwrap();
-            fs::copy(directory.path().join("driver"), home.join("rootfs/driver")).unwrap();
-            fs::write(home.join("config.json"), config(version).to_string()).unwrap();
-            let name = sample.version(version);
-            docker(link, &["plugin", "create", &name, home.to_str().unwrap()]);
-            docker(link, &["plugin", "push", &name]);
-            docker(link, &["plugin", "rm", &name]);
+            let mut config = config(version);
+            config["rootfs"] = json!({"type": "layers", "diff_ids": [plain]});
+            let config = config.to_string().into_bytes();
+            let part =
+                |kind: &str, bytes: &[u8]| json!({"mediaType": kind, "size": bytes.len(), "digest": digest(bytes)});
+            let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,
+                "config": part("application/vnd.docker.plugin.v1+json", &config),
+                "layers": [part("application/vnd.docker.image.rootfs.diff.tar.gzip", &layer)]});
+            for bytes in [&config, &layer] {
+                let place = send("POST", &format!("/v2/{repository}/blobs/uploads/"), "", &[]).expect("an upload");
+                let place = place.strip_prefix(&format!("http://{}", lab("LAB_REGISTRY"))).unwrap_or(&place).to_owned();
+                let join = if place.contains('?') { '&' } else { '?' };
+                let target = format!("{place}{join}digest={}", digest(bytes).replace(':', "%3A"));
+                send("PUT", &target, "application/octet-stream", bytes);
+            }
+            let manifest = manifest.to_string();
+            send("PUT", &format!("/v2/{repository}/manifests/{version}"), MANIFEST, manifest.as_bytes());
         }
         sample
     }
@@ -54,6 +82,49 @@ impl Drop for Sample {
                 .ok();
         }
     }
+}
+
+/// Daemons may be asked about the lab's registry, whatever images they have.
+fn known(config: &mut Config) {
+    config.registries = vec![RegistryConfig { host: lab("LAB_REGISTRY"), insecure: true, ca: None }];
+}
+
+/// A host whose bodies are judged by a profile, and that asks nothing else.
+fn judging(link: Link, profile: Profile) -> Rig {
+    Rig::set(link, |config| {
+        known(config);
+        config.hosts[0].limits.confirm = Confirm::Never;
+        config.hosts[0].limits.bodies = Bodies::of(profile);
+    })
+}
+
+/// A host that asks nothing.
+fn free(link: Link) -> Rig {
+    Rig::with_secrets(link, &[("QUAYMASTER_SECRET_DRIVER", "hunter2hunter2")], |config| {
+        open(config);
+        known(config);
+    })
+}
+
+const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{:x}", Sha256::digest(bytes))
+}
+
+/// Sends the lab's registry a request that it grants; answers where it says that something is.
+fn send(method: &str, target: &str, kind: &str, body: &[u8]) -> Option<String> {
+    let registry = lab("LAB_REGISTRY");
+    let mut stream = TcpStream::connect(&registry).expect("the registry");
+    let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+    let length = body.len();
+    let head = format!("{method} {target} HTTP/1.1\r\nHost: {registry}\r\n{kind}Content-Length: {length}\r\n");
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 20"), "{method} {target}: {answer}");
+    answer.lines().find_map(|line| line.strip_prefix("Location: ").map(|place| place.trim().to_owned()))
 }
 
 /// The driver, linked so that it needs nothing beside itself.
@@ -93,7 +164,7 @@ fn values(answer: &Value, name: &str) -> Value {
 #[tokio::test]
 async fn a_plugin_is_installed_and_used_and_removed() {
     for link in LINKS {
-        let rig = Rig::with_secrets(link, &[("QUAYMASTER_SECRET_DRIVER", "hunter2hunter2")], crate::rig::open);
+        let rig = free(link);
         let sample = Sample::push(link, &rig.name("driver"));
         let (first, second) = (sample.version(1), sample.version(2));
         let state = |name: &str| {
@@ -178,34 +249,25 @@ async fn what_it_asks_for_is_judged_before_it_comes() {
         let first = sample.version(1);
         let install = json!({"plugin": first});
         for profile in [Profile::Strict, Profile::Guarded] {
-            let rig = Rig::set(link, |config| {
-                config.hosts[0].limits.confirm = Confirm::Never;
-                config.hosts[0].limits.bodies = Bodies::of(profile);
-            });
+            let rig = judging(link, profile);
             let error = rig.call("install_plugin", install.clone()).await.error();
             let words = error.to_string();
             assert!(error["kind"] == "denied" && words.contains("CAP_NET_ADMIN"), "{link:?} {profile:?}: {error}");
             // To look at what it asks for is allowed.
             rig.call("install_plugin", json!({"plugin": first, "dry_run": true})).await.ok();
         }
-        let asks = Rig::set(link, |config| {
-            config.hosts[0].limits.confirm = Confirm::Never;
-            config.hosts[0].limits.bodies = Bodies::of(Profile::Open);
-        });
+        let asks = judging(link, Profile::Open);
         assert_eq!(asks.call("install_plugin", install.clone()).await.kind(), "approval_needed", "{link:?}");
 
         // A mount's source is what the machine gives away.
-        let rig = Rig::new(link);
+        let rig = free(link);
         rig.call("install_plugin", install).await.ok();
-        let guarded = Rig::set(link, |config| {
-            config.hosts[0].limits.confirm = Confirm::Never;
-            config.hosts[0].limits.bodies = Bodies::of(Profile::Guarded);
-        });
+        let guarded = judging(link, Profile::Guarded);
         let source = json!({"plugin": first, "env": {"data.source": "/etc"}});
         assert_eq!(guarded.call("configure_plugin", source.clone()).await.kind(), "denied", "{link:?}");
         guarded.call("configure_plugin", json!({"plugin": first, "env": {"API_KEY": ""}})).await.ok();
         rig.call("configure_plugin", source).await.ok();
-        assert!(docker(link, &["plugin", "inspect", "--format", "{{.Settings.Mounts}}", &first]).contains("/etc"));
+        assert!(docker(link, &["plugin", "inspect", "--format", "{{json .Settings.Mounts}}", &first]).contains("/etc"));
 
         // Nothing of it passes where nothing is changed or destroyed.
         let ro = Rig::with_markers(link, "(ro)");

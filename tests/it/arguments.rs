@@ -142,6 +142,7 @@ pub(crate) fn names_an_object(tool: &str, property: &str) -> bool {
         "tag",
         "plugin",
         "remote",
+        "alias",
     ];
     is_name.contains(&property)
         && !tool.starts_with("list_")
@@ -151,7 +152,7 @@ pub(crate) fn names_an_object(tool: &str, property: &str) -> bool {
 
 /// Whether a text with a slash may be a fine name there: references of images and names of networks have them.
 pub(crate) fn may_have_slashes(property: &str) -> bool {
-    ["image", "images", "tag", "network", "networks", "plugin", "remote"].contains(&property)
+    ["image", "images", "tag", "network", "networks", "plugin", "remote", "alias"].contains(&property)
 }
 
 /// A small generator of numbers (xorshift), the same on every run.

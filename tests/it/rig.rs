@@ -44,7 +44,15 @@ pub(crate) fn three_hosts() -> Config {
 
 /// A gateway in front of some hosts that asks nobody.
 pub(crate) fn gateway(hosts: &[String]) -> Arc<Gateway> {
-    gateway_with(hosts, |config| config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never))
+    gateway_with(hosts, asking_nobody)
+}
+
+/// Neither by its effect nor by what a plugin asks for, which every profile at least asks about.
+fn asking_nobody(config: &mut Config) {
+    for host in &mut config.hosts {
+        host.limits.confirm = Confirm::Never;
+        host.limits.bodies.rules.insert(Rule::PluginPrivileges, Verdict::Allow);
+    }
 }
 
 /// A state directory of its own, where cargo keeps what tests leave behind.
@@ -97,7 +105,7 @@ pub(crate) fn gateway_with(hosts: &[String], set: impl FnOnce(&mut Config)) -> A
 pub(crate) fn gateway_of(environment: Environment, hosts: &[String], set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
     let mut config = config(hosts);
     config.state = Some(state());
-    config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never);
+    asking_nobody(&mut config);
     set(&mut config);
     Gateway::new(config, environment).expect("the gateway")
 }

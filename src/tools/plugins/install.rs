@@ -39,7 +39,7 @@ pub(super) struct InstallPlugin {
     plugin: String,
     /// What it is called on the host. Default: its reference.
     #[serde(default)]
-    name: Option<String>,
+    alias: Option<String>,
     /// Lists what it asks for and installs nothing. Default: false.
     #[serde(default)]
     dry_run: bool,
@@ -106,8 +106,8 @@ impl Tool for InstallPlugin {
     }
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        self.alias()?;
         let remote = reference("plugin", &self.plugin)?;
+        self.alias()?;
         planned(Self::ACCESS, self.dry_run, &remote, &asked(reading, &remote, call).await?)
     }
 
@@ -119,14 +119,14 @@ impl Tool for InstallPlugin {
         let name = self.alias()?.map_or_else(|| remote.clone(), str::to_owned);
         let target = Target::new("/plugins/pull").query("remote", &remote).query("name", &name);
         fetch(docker, target, &remote, &plan, call).await?;
-        let installed = docker.plugin("name", &name).await?;
+        let installed = docker.plugin("alias", &name).await?;
         Ok(Installed::of(&installed, &remote, plan.object()?, "installed"))
     }
 }
 
 impl InstallPlugin {
     fn alias(&self) -> Result<Option<&str>> {
-        self.name.as_deref().map(|name| names::image("name", name)).transpose()
+        self.alias.as_deref().map(|alias| names::image("alias", alias)).transpose()
     }
 }
 
@@ -160,7 +160,9 @@ impl Tool for UpgradePlugin {
         if plan.effect == Effect::Read {
             return Ok(Installed { reference: Some(remote), ..Installed::would(installed.name.clone(), offered) });
         }
-        let target = Target::new(format!("/plugins/{}/upgrade", installed.id)).query("remote", &remote);
+        // The one request for which an engine takes no id.
+        let name = names::image("plugin", &installed.name)?;
+        let target = Target::new(format!("/plugins/{name}/upgrade")).query("remote", &remote);
         fetch(docker, target, &remote, &plan, call).await?;
         let upgraded = docker.plugin("plugin", &installed.name).await?;
         Ok(Installed::of(&upgraded, &remote, offered, "upgraded"))
@@ -212,7 +214,13 @@ fn planned(access: Access, dry_run: bool, remote: &str, privileges: &Value) -> R
 async fn fetch(docker: &Docker, target: Target, remote: &str, plan: &Plan, call: &Call) -> Result<()> {
     let registry = Reference::of(remote).registry();
     let (target, authorization) = Authorization::beside(target, registry, docker, call).await?;
-    let failed = |error: Error| authorization.explains(unreached(error, registry), registry);
+    let failed = |error: Error| match error.message() {
+        // Engines call it a bad argument.
+        message if message.contains("already exists") => {
+            Error::conflict(message).hint("upgrade_plugin brings another version of it")
+        }
+        _ => authorization.explains(unreached(error, registry), registry),
+    };
     let body: Value = plan.sent()?;
     let privileges = body.get("Privileges").cloned().unwrap_or_default();
     let steps = docker.progress_of(target, &privileges, IDLE).await.map_err(failed)?;
