@@ -58,6 +58,7 @@ const OTHER_WORDS: &[(&str, &str)] = &[
     ("launch", "run"),
     ("limit", "update"),
     ("locate", "find"),
+    ("make", "commit"),
     ("memory", "stats"),
     ("output", "logs"),
     ("process", "top"),

@@ -534,7 +534,7 @@ mod tests {
         );
         assert_eq!(after["UpdateConfig"]["Parallelism"], 4);
         let names: Vec<&str> = differences(&before, &after).iter().map(|(name, ..)| *name).collect();
-        assert_eq!(names, ["args", "env", "update_order"]);
+        assert_eq!(names, ["args", "env", "update"]);
     }
 
     #[test]
