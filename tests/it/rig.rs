@@ -10,7 +10,7 @@ use quaymaster::{
     config::{Config, Environment, Flags, limits::Confirm},
     error::Error,
     gateway::{Failure, Gateway, Request},
-    tool::Answer,
+    tool::{Answer, Permission},
 };
 use serde_json::Value;
 
@@ -34,9 +34,14 @@ pub(crate) fn three_hosts() -> Config {
     ])
 }
 
-/// A gateway in front of some hosts that asks nobody.
+/// A gateway in front of some hosts that asks nobody and hands out credentials.
 pub(crate) fn gateway(hosts: &[String]) -> Arc<Gateway> {
-    gateway_with(hosts, |config| config.hosts.iter_mut().for_each(|host| host.limits.confirm = Confirm::Never))
+    gateway_with(hosts, |config| {
+        for host in &mut config.hosts {
+            host.limits.confirm = Confirm::Never;
+            host.limits.permissions = host.limits.permissions.with(Permission::Credentials);
+        }
+    })
 }
 
 /// A state directory of its own, where cargo keeps what tests leave behind.
