@@ -267,6 +267,8 @@ fn of_swarm(message: &str) -> Option<Error> {
         (Kind::Conflict, "leave_swarm on its host first; with force it goes all the same")
     } else if says("must be demoted to worker before removal") {
         (Kind::Conflict, "update_node makes it a worker")
+    } else if says("loss of quorum") || says("last manager") {
+        (Kind::Conflict, "the swarm needs this manager: wait until the others are reachable, or make another one first")
     } else if says("is in use by the following service") {
         (Kind::Conflict, "take it from these services first, or remove them")
     } else {

@@ -396,7 +396,11 @@ type Judge = fn(&Entry, &Daemon, &Result<Answer, Error>) -> Result<(), String>;
 
 /// Calls every tool with sensible arguments, each against a daemon of its own.
 async fn against_all(script: fn(&Heard) -> Act, judge: Judge) {
-    let verdicts: Vec<Option<String>> = stream::iter(tools())
+    against(|_| true, script, judge).await;
+}
+
+async fn against(which: impl Fn(&Entry) -> bool, script: fn(&Heard) -> Act, judge: Judge) {
+    let verdicts: Vec<Option<String>> = stream::iter(tools().into_iter().filter(which))
         .map(|entry| async move {
             let daemon = Daemon::new(script);
             let gateway = generous(&[daemon.spec("a", "")]);
@@ -436,11 +440,46 @@ fn fits_its_schema(entry: &Entry, outcome: &Result<Answer, Error>) -> Result<(),
     }
 }
 
+/// The tools that bring a host into a swarm.
+const ENTERING: [&str; 3] = ["init_swarm", "join_swarm", "unlock_swarm"];
+
+/// An engine that is not in a swarm, or locked.
+fn outside(state: &'static str, heard: &Heard) -> Act {
+    OUTSIDE.with(|shared| shared.set(state));
+    let weather = |document: &mut Value| {
+        if let Some(state) = document.pointer_mut("/Swarm/LocalNodeState") {
+            *state = OUTSIDE.with(std::cell::Cell::get).into();
+        }
+    };
+    engine_in("1.45", weather, heard)
+}
+
+thread_local! {
+    static OUTSIDE: std::cell::Cell<&'static str> = const { std::cell::Cell::new("inactive") };
+}
+
+#[tokio::test]
+async fn a_host_comes_into_a_swarm_from_outside() {
+    let entered = |entry: &Entry, _: &Daemon, outcome: &Result<Answer, Error>| match outcome {
+        Err(error) if ENTERING.contains(&entry.card.name) => Err(format!("{error:?}")),
+        _ => fits_its_schema(entry, outcome),
+    };
+    let only = |tools: &[&'static str], state: fn(&Heard) -> Act| {
+        let tools = tools.to_vec();
+        against(move |entry| tools.contains(&entry.card.name), state, entered)
+    };
+    only(&["init_swarm", "join_swarm"], |heard| outside("inactive", heard)).await;
+    only(&["unlock_swarm"], |heard| outside("locked", heard)).await;
+}
+
 #[tokio::test]
 async fn every_tool_works_with_a_sane_engine() {
     let sound = |entry: &Entry, daemon: &Daemon, outcome: &Result<Answer, Error>| {
-        if let Err(error) = outcome {
-            return Err(format!("{error:?}"));
+        match outcome {
+            // The engine is in a swarm already, and not locked.
+            Err(error) if ENTERING.contains(&entry.card.name) && error.kind() == Kind::Conflict => return Ok(()),
+            Err(error) => return Err(format!("{error:?}")),
+            Ok(_) => {}
         }
         let arguments = Value::Object(plausible(entry, &world()));
         let input = Value::Object(entry.card.input.clone());

@@ -42,7 +42,7 @@ pub(crate) fn three_hosts() -> Config {
     ])
 }
 
-/// A gateway in front of some hosts that asks nobody.
+/// A gateway in front of some hosts that asks nobody and hands out credentials.
 pub(crate) fn gateway(hosts: &[String]) -> Arc<Gateway> {
     gateway_with(hosts, asking_nobody)
 }
@@ -51,6 +51,7 @@ pub(crate) fn gateway(hosts: &[String]) -> Arc<Gateway> {
 fn asking_nobody(config: &mut Config) {
     for host in &mut config.hosts {
         host.limits.confirm = Confirm::Never;
+        host.limits.permissions = host.limits.permissions.with(Permission::Credentials);
         host.limits.bodies.rules.insert(Rule::PluginPrivileges, Verdict::Allow);
     }
 }
