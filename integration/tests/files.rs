@@ -157,7 +157,7 @@ async fn files_go_into_a_container() {
         container.exec("mkdir /tree /tar /tgz");
         let put = ground.call("put_container_archive", from("/tree", "tree")).await.ok();
         let left_out = put["left_out"].as_str().unwrap();
-        assert!(left_out.contains("1 name of secrets") || left_out.contains("1 name"), "{put}");
+        assert!(left_out.contains("1 name of secrets"), "{put}");
         assert!(left_out.contains("pipe"), "{put}");
         for (directory, archive) in [("/tar", "tree.tar"), ("/tgz", "tree.tar.gz")] {
             let put = ground.call("put_container_archive", from(directory, archive)).await.ok();
@@ -176,7 +176,7 @@ async fn files_go_into_a_container() {
         );
         let error = ground.call("put_container_archive", from("/tree", "bad.tar")).await.error();
         assert_eq!(error["kind"], "denied", "{error}");
-        assert_eq!(container.exec("ls /srv/evil 2>&1 || true").contains("No such file"), true);
+        assert!(container.exec("ls /srv/evil 2>&1 || true").contains("No such file"));
         for outside in ["../x", "/etc/passwd", "tree/.env"] {
             assert_eq!(
                 ground.call("put_container_archive", from("/tree", outside)).await.kind(),

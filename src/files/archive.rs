@@ -515,10 +515,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_names_of_images_are_judged_before_they_leave() {
-        let judge = |name: &str| match name.contains("denied") {
-            true => Err(Error::denied("no")),
-            false => Ok(()),
-        };
+        let judge = |name: &str| if name.contains("denied") { Err(Error::denied("no")) } else { Ok(()) };
         for (file, text, passes) in [
             ("manifest.json", r#"[{"Config": "x", "RepoTags": ["a:1", "denied:1"]}]"#, false),
             ("./manifest.json", r#"[{"RepoTags": null}, {"RepoTags": ["denied:1"]}]"#, false),
