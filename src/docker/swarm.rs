@@ -30,7 +30,7 @@ impl Docker {
         &self,
         object: &Object,
         insisted: Option<u64>,
-        patch: &Value,
+        change: &Value,
         options: &[(&str, &str)],
     ) -> Result<()> {
         let path = match object.kind {
@@ -52,7 +52,7 @@ impl Docker {
             );
         }
         let mut spec = facts.get_mut("Spec").map(Value::take).unwrap_or_default();
-        merge(&mut spec, patch);
+        merge(&mut spec, change);
         let target = Target::new(format!("{path}/update")).query("version", version.to_string()).patient(AGREEING);
         let target = options.iter().fold(target, |target, (name, value)| target.query(name, value));
         self.write(Method::POST, target, Some(&spec)).await.map(drop)
@@ -80,11 +80,11 @@ fn merge(target: &mut Value, patch: &Value) {
         *target = Value::Object(serde_json::Map::new());
     }
     let Value::Object(fields) = target else { return };
-    for (name, change) in changes {
-        if change.is_null() {
+    for (name, value) in changes {
+        if value.is_null() {
             fields.remove(name);
         } else {
-            merge(fields.entry(name.as_str()).or_insert(Value::Null), change);
+            merge(fields.entry(name.as_str()).or_insert(Value::Null), value);
         }
     }
 }

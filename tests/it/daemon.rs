@@ -443,19 +443,11 @@ fn fits_its_schema(entry: &Entry, outcome: &Result<Answer, Error>) -> Result<(),
 /// The tools that bring a host into a swarm.
 const ENTERING: [&str; 3] = ["init_swarm", "join_swarm", "unlock_swarm"];
 
-/// An engine that is not in a swarm, or locked.
-fn outside(state: &'static str, heard: &Heard) -> Act {
-    OUTSIDE.with(|shared| shared.set(state));
-    let weather = |document: &mut Value| {
-        if let Some(state) = document.pointer_mut("/Swarm/LocalNodeState") {
-            *state = OUTSIDE.with(std::cell::Cell::get).into();
-        }
-    };
-    engine_in("1.45", weather, heard)
-}
-
-thread_local! {
-    static OUTSIDE: std::cell::Cell<&'static str> = const { std::cell::Cell::new("inactive") };
+/// An engine whose place in a swarm is another.
+fn placed(state: &str, document: &mut Value) {
+    if let Some(place) = document.pointer_mut("/Swarm/LocalNodeState") {
+        *place = state.into();
+    }
 }
 
 #[tokio::test]
@@ -468,8 +460,8 @@ async fn a_host_comes_into_a_swarm_from_outside() {
         let tools = tools.to_vec();
         against(move |entry| tools.contains(&entry.card.name), state, entered)
     };
-    only(&["init_swarm", "join_swarm"], |heard| outside("inactive", heard)).await;
-    only(&["unlock_swarm"], |heard| outside("locked", heard)).await;
+    only(&["init_swarm", "join_swarm"], |heard| engine_in("1.45", |info| placed("inactive", info), heard)).await;
+    only(&["unlock_swarm"], |heard| engine_in("1.45", |info| placed("locked", info), heard)).await;
 }
 
 #[tokio::test]
