@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     redact,
-    tool::{BodyKind, Call, Object, ObjectKind, Plan, Summary},
+    tool::{BodyKind, Call, Json, Object, ObjectKind, Plan, Summary},
     tools::{
         listing::Labels,
         view::{clipped, map, text, time},
@@ -193,9 +193,11 @@ impl Draft<'_> {
                     .hint("neither can change: take another name, such as one with a version in it"));
             }
         }
-        let mut spec = json!({"Name": name, "Labels": call.labels(self.labels)});
+        let mut spec = Json::new();
+        spec.insert("Name".to_owned(), name.into());
+        spec.insert("Labels".to_owned(), json!(call.labels(self.labels)));
         if self.template {
-            spec["Templating"] = json!({"Name": "golang"});
+            spec.insert("Templating".to_owned(), json!({"Name": "golang"}));
         }
         plan.marked(call).sending(BodyKind::Labelled, &spec)
     }
@@ -205,10 +207,10 @@ impl Draft<'_> {
         if payload.is_empty() {
             return Err(Error::invalid(format!("a {} cannot be empty", self.kind.as_str())));
         }
-        let mut spec: Value = plan.sent()?;
-        spec["Data"] = STANDARD.encode(payload).into();
+        let mut spec: Json = plan.sent()?;
+        spec.insert("Data".to_owned(), STANDARD.encode(payload).into());
         let target = Target::new(format!("/{}s/create", self.kind.as_str()));
-        let answer = docker.write(Method::POST, target, Some(&spec)).await?;
+        let answer = docker.write(Method::POST, target, Some(&spec.into())).await?;
         Ok(Made { name: self.name.to_owned(), id: redact::shown(text(&answer, "ID")), kind: self.kind })
     }
 }

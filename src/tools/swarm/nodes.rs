@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bollard::query_parameters::DeleteNodeOptionsBuilder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Availability, Changed, PERMISSION, Role, changes, version};
 use crate::{
@@ -250,28 +250,24 @@ pub(super) struct UpdateNode {
 
 impl UpdateNode {
     fn patch(&self) -> Result<Value> {
-        let mut patch = json!({});
-        if let Some(role) = self.role {
-            patch["Role"] = role.word().into();
-        }
-        if let Some(availability) = self.availability {
-            patch["Availability"] = availability.word().into();
-        }
-        for key in &self.remove_labels {
-            patch["Labels"][key] = Value::Null;
-        }
+        let mut labels: Json = self.remove_labels.iter().map(|key| (key.clone(), Value::Null)).collect();
         for (key, value) in &self.labels {
             filter("labels", key)?;
-            if self.remove_labels.contains(key) {
+            if labels.insert(key.clone(), value.as_str().into()).is_some() {
                 return Err(Error::invalid(format!("argument \"labels\": {} is to be removed too", quote(key))));
             }
-            patch["Labels"][key] = value.as_str().into();
         }
-        if patch == json!({}) {
+        let parts = [
+            ("Role", self.role.map(|role| role.word().into())),
+            ("Availability", self.availability.map(|availability| availability.word().into())),
+            ("Labels", (!labels.is_empty()).then(|| labels.into())),
+        ];
+        let patch: Json = parts.into_iter().filter_map(|(part, value)| Some((part.to_owned(), value?))).collect();
+        if patch.is_empty() {
             return Err(Error::invalid("nothing is to be changed")
                 .hint("give \"role\", \"availability\", \"labels\" or \"remove_labels\""));
         }
-        Ok(patch)
+        Ok(patch.into())
     }
 }
 
@@ -345,6 +341,8 @@ fn at<'a>(document: &'a Value, pointer: &str) -> &'a str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn update(arguments: Value) -> Result<Value> {

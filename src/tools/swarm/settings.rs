@@ -63,10 +63,11 @@ pub(super) struct Settings {
 
 /// What of it is set, as a part of a `SwarmSpec`.
 pub(super) fn patch(settings: &Settings) -> Value {
-    let mut spec = json!({});
+    let mut spec = Json::new();
     let mut set = |part: &str, field: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            spec[part][field] = value;
+        let Some(value) = value else { return };
+        if let Value::Object(fields) = spec.entry(part).or_insert_with(|| json!({})) {
+            fields.insert(field.to_owned(), value);
         }
     };
     set("EncryptionConfig", "AutoLockManagers", settings.autolock.map(Value::from));
@@ -76,7 +77,7 @@ pub(super) fn patch(settings: &Settings) -> Value {
     set("CAConfig", "NodeCertExpiry", settings.certificate_hours.map(hours));
     set("Raft", "SnapshotInterval", settings.snapshot_interval.map(Value::from));
     set("Raft", "KeepOldSnapshots", settings.old_snapshots.map(Value::from));
-    spec
+    Value::Object(spec)
 }
 
 /// How a swarm is set up, by the names of the arguments that set it.
