@@ -23,7 +23,7 @@ use crate::{
     config::{Environment, FileSettings},
     error::{Error, Result},
 };
-pub use archive::{Archived, Owner, Seen, checked, unwrapped, wrapped};
+pub use archive::{Archived, JudgeOfNames, Owner, Seen, checked, unwrapped, wrapped};
 pub use directory::{Directory, LeftOut};
 pub use draft::Draft;
 use names::Names;

@@ -79,7 +79,9 @@ async fn what_is_ignored_is_what_docker_ignores() {
             .unwrap();
         let (rig, mut scrap) = (rig(link, directory.path()), Scrap::on(link));
         let (ours, theirs, typed) = (rig.name("ours"), rig.name("theirs"), rig.name("typed"));
-        [&ours, &theirs, &typed].into_iter().for_each(|name| scrap.image(name.clone()));
+        for name in [&ours, &theirs, &typed] {
+            scrap.image(name.clone());
+        }
 
         let built = rig.call("build_image", json!({"context": directory.path(), "tags": [ours]})).await.ok();
         assert_eq!((&built["steps"], &built["tags"]), (&json!(2), &json!([format!("{ours}:latest")])), "{built}");
@@ -103,12 +105,12 @@ async fn arguments_target_labels_and_names_arrive() {
     for link in LINKS {
         let (rig, mut scrap) = (Rig::new(link), Scrap::on(link));
         let base = lab("LAB_IMAGE");
-        let content = format!(
-            "ARG BASE=nothing.invalid/x\nFROM ${{BASE}} AS first\nARG LEVEL\nRUN echo level=$LEVEL > /level; cat /etc/hosts > /names\n\
-             FROM first AS second\nRUN exit 9\n"
-        );
+        let content = "ARG BASE=nothing.invalid/x\nFROM ${BASE} AS first\nARG LEVEL\n\
+                       RUN echo level=$LEVEL > /level; cat /etc/hosts > /names\nFROM first AS second\nRUN exit 9\n";
         let (one, two) = (rig.name("one"), format!("{}:2", rig.name("two")));
-        [&one, &two].into_iter().for_each(|name| scrap.image(name.clone()));
+        for name in [&one, &two] {
+            scrap.image(name.clone());
+        }
         let built = rig
             .call(
                 "build_image",

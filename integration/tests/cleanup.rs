@@ -34,10 +34,10 @@ impl Yard {
             &["--name", "old", "--network", "none", "-v", "data:/d", "--label", project, "--label", "a=b"],
             "true",
         );
-        yard.docker(&["create", "--name", "never", "--network", "back", &yard.base(), "true"]);
+        yard.docker(&["create", "--name", "never", "--network", "back", &Self::base(), "true"]);
         yard.run(&["--name", "keep-me", "--network", "none"], "true");
         yard.run(&["-d", "--name", "runs", "--network", "none", "-v", "busy:/d"], "sleep 600");
-        yard.docker(&["create", "--name", "keep-front", "--network", "front", &yard.base(), "true"]);
+        yard.docker(&["create", "--name", "keep-front", "--network", "front", &Self::base(), "true"]);
         // An image of its own with two names, and one with one.
         yard.docker(&["commit", "old", "lab/two:1"]);
         yard.docker(&["tag", "lab/two:1", "lab/two:2"]);
@@ -51,13 +51,13 @@ impl Yard {
         self.engine.docker(arguments)
     }
 
-    fn base(&self) -> String {
+    fn base() -> String {
         lab("LAB_IMAGE")
     }
 
     #[track_caller]
     fn run(&self, options: &[&str], command: &str) {
-        let base = self.base();
+        let base = Self::base();
         let image = [base.as_str(), "sh", "-c", command];
         self.docker(&[&["run"], options, &image[..]].concat());
     }
@@ -166,7 +166,7 @@ async fn what_changed_stays(release: Release) {
     assert_eq!(named(&applied["removed"]), ["container never", "network back"], "{applied:#}");
     let why = |name: &str| {
         let row = applied["left"].as_array().unwrap().iter().find(|row| row["name"] == name);
-        row.map(|row| row["why"].as_str().unwrap().to_owned()).unwrap_or_else(|| panic!("{name}: {applied:#}"))
+        row.map_or_else(|| panic!("{name}: {applied:#}"), |row| row["why"].as_str().unwrap().to_owned())
     };
     assert_eq!(why("old"), "it was started since");
     assert_eq!(why("data"), "it is in use now", "its container stays");

@@ -22,6 +22,7 @@ use crate::{
 const ENGINES: [Link; 2] = [Link::Unix, Link::Tls];
 
 /// Sensible calls of a tool; the first is the one that malice is added to.
+#[expect(clippy::too_many_lines, reason = "a table, tool by tool")]
 fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
     let name = |what: &str| stage.name(what);
     let (web, temp, old, label) = (name("web"), name("temp"), name("old"), stage.label());
@@ -134,6 +135,13 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         "events" => vec![json!({"since": "10m", "limit": 20}), json!({"follow_for": 1})],
         "check_image_updates" => vec![json!({}), json!({"image": image})],
         "login" | "logout" => vec![json!({"registry": lab("LAB_REGISTRY")})],
+        _ => return rows_of_swarm(tool, &name).or_else(|| rows_of_plugins(tool, &name("plugin"))),
+    })
+}
+
+/// The same of the tools for the cluster; the lab's engines are in none.
+fn rows_of_swarm(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>> {
+    Some(match tool {
         "inspect_swarm" | "list_nodes" | "list_secrets" | "list_configs" | "leave_swarm" => vec![json!({})],
         "get_swarm_join_tokens" | "get_swarm_unlock_key" => vec![json!({"to": name("kept")})],
         // A swarm must not come of it: the lab's engines are everybody's.
@@ -151,7 +159,7 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         "inspect_config" => vec![json!({"config": name("kept")})],
         "create_config" => vec![json!({"name": name("made"), "content": "listen 80"})],
         "remove_config" => vec![json!({"configs": [name("kept")]})],
-        _ => return rows_of_plugins(tool, &name("plugin")),
+        _ => return None,
     })
 }
 

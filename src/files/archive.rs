@@ -38,13 +38,16 @@ const SHORT_NAME: usize = 100;
 /// What every archive ends with: two empty blocks.
 const END: [u8; 1024] = [0; 1024];
 
+/// Judges a name that an image is going to have.
+pub type JudgeOfNames = Box<dyn Fn(&str) -> Result<()> + Send>;
+
 /// What an archive is, and so what may be in it.
 pub enum Archived {
     /// Files of a container or a person: a link may lead anywhere, but nothing may lie behind it.
     Files,
     /// An image as engines save it: no link leads out. The function judges the names that its images are going
     /// to have.
-    Image(Box<dyn Fn(&str) -> Result<()> + Send>),
+    Image(JudgeOfNames),
 }
 
 /// What has been seen of an archive so far.
@@ -217,6 +220,7 @@ fn plain(input: impl Read + Send + 'static) -> Result<Box<dyn Read>> {
 }
 
 /// What reading an archive failed with: an error of ours on its way through, or what the bytes are not.
+#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
 fn unreadable(error: io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(ours) => ours.clone(),

@@ -1,6 +1,10 @@
 //! Every tool there is, which of them exist for this configuration, and which are listed.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use globset::{Glob, GlobMatcher};
 use serde_json::{Value, json};
@@ -239,6 +243,12 @@ pub fn groups() -> impl Iterator<Item = Group> {
 /// Every tool there is, in the order of the documentation.
 #[must_use]
 pub fn everything() -> Vec<Entry> {
+    // They are the same for every configuration, and writing more than a hundred schemas takes a while.
+    static EVERYTHING: LazyLock<Vec<Entry>> = LazyLock::new(described);
+    EVERYTHING.clone()
+}
+
+fn described() -> Vec<Entry> {
     let of_gateway = OWN.iter().map(|define| {
         let OwnDef { card, run } = define();
         Entry::new(card, "hosts", run)

@@ -240,7 +240,7 @@ fn all_fit<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>, room: usize
             return None;
         }
         // In a table the items of a list are a blank further apart.
-        cells += row.len() + row.iter().filter(|byte| **byte == b',').count();
+        cells += row.len() + row.iter().map(|byte| usize::from(*byte == b',')).sum::<usize>();
         let mut position = 0;
         each_name(&row, |name| {
             // Mostly every row has the columns of the first one, in their order.
@@ -265,7 +265,6 @@ fn each_name<'a>(object: &'a [u8], mut tell: impl FnMut(&'a [u8])) {
             (Some(_), _) if is_escaped => is_escaped = false,
             (Some(_), b'\\') => is_escaped = true,
             (Some(start), b'"') => (begin, end) = (None, Some((start, at))),
-            (Some(_), _) => {}
             (None, b'"') => begin = Some(at + 1),
             (None, b'{' | b'[') => depth += 1,
             (None, b'}' | b']') => depth = depth.saturating_sub(1),

@@ -56,12 +56,10 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         "update_node" => ("availability", json!("drain")),
         "update_swarm" => ("task_history", json!(3)),
         "inspect_config" => ("payload", json!(true)),
-        // It is a manager.
-        "leave_swarm" => ("force", json!(true)),
         "put_container_archive" => ("content", json!("x")),
         "import_image" => ("from", json!("bundle.tar")),
-        // It runs.
-        "remove_container" => ("force", json!(true)),
+        // It is a manager; it runs.
+        "leave_swarm" | "remove_container" => ("force", json!(true)),
         _ => return arguments,
     };
     arguments.insert(one_of_several.0.into(), one_of_several.1);

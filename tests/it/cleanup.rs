@@ -110,7 +110,8 @@ fn planned_rules(set: impl FnOnce(&mut Config)) -> (Daemon, Arc<Gateway>) {
 
 #[tokio::test]
 async fn the_policy_sees_what_a_plan_does() {
-    let refusals: [(fn(&mut Config), &str); 3] = [
+    type Refusal = (fn(&mut Config), &'static str);
+    let refusals: [Refusal; 3] = [
         (|config| config.hosts[0].mode = quaymaster::config::Mode::Ro, "is read-only"),
         (|config| config.hosts[0].mode = quaymaster::config::Mode::Nd, "lets nothing be destroyed"),
         (

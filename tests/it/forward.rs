@@ -26,6 +26,7 @@ use crate::{
 };
 
 /// A call inside another.
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes is handed over")]
 fn inside(tool: &str, arguments: Value) -> Value {
     json!({"name": tool, "arguments": arguments})
 }
@@ -242,6 +243,7 @@ async fn the_audit_names_the_inner_tool_and_how_it_came() {
     assert_eq!(fields(&own)["calls"][0]["via"], "call_tool", "{}", own.text);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes is handed over")]
 fn request(gateway: &Gateway, tool: &str, arguments: Value, cancelled: &CancellationToken) -> Request {
     let arguments = arguments.as_object().unwrap().clone();
     Request { cancelled: cancelled.clone(), ..Request::new(gateway.caller("test"), tool, arguments) }

@@ -317,7 +317,7 @@ fn guesses(entry: &Entry) -> Vec<Guess> {
 /// An answer without what differs from call to call: marks of equal values, boundaries, times, cursors, the guess itself.
 fn comparable(text: &str, guess: &str) -> String {
     static VARIES: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#" h=[0-9a-f]{8}|boundary [0-9a-f]{16}|"(?:seconds|age_seconds)":[0-9]+|\b[0-9]+\.[0-9]+\b|after \d+ s|seconds: \d+|[0-9-]{10}T[0-9:.]+Z|cursor\W{1,5}[A-Za-z0-9_-]{20,}"#)
+        Regex::new(r#" h=[0-9a-f]{8}|boundary [0-9a-f]{16}|"(?:seconds|age_seconds)":[0-9]+|\b[0-9]+\.[0-9]+\b|after \d+ s|seconds: \d+|[0-9-]{10}T[0-9:.]+Z|cursor\W{1,5}[A-Za-z0-9_-]{20,}|plan-[0-9a-f]{16}"#)
             .unwrap()
     });
     VARIES.replace_all(text, "").replace(guess, "GUESS")

@@ -140,7 +140,7 @@ async fn a_locked_manager_opens_with_the_kept_key_only() {
 
 #[tokio::test]
 async fn a_manager_tells_of_its_swarm_and_a_worker_of_its_manager() {
-    let swarm = Swarm::together(Release::Old).await;
+    let swarm = Swarm::together(Release::Old);
     let manager = swarm.call("first", "inspect_swarm", json!({})).await.ok();
     assert_eq!((&manager["state"], &manager["role"]), (&json!("active"), &json!("manager")), "{manager}");
     assert_eq!((&manager["nodes"], &manager["settings"]["autolock"]), (&json!(2), &json!(false)), "{manager}");
@@ -196,7 +196,7 @@ async fn limits_hold(swarm: &Swarm) {
 /// What the rest rests on: networks of the swarm reach from one engine to the other.
 #[tokio::test]
 async fn containers_of_both_engines_meet_on_an_overlay_network() {
-    let swarm = Swarm::together(Release::Old).await;
+    let swarm = Swarm::together(Release::Old);
     let image = lab("LAB_IMAGE");
     swarm.first.docker(&["network", "create", "--driver", "overlay", "--attachable", "wide"]);
     for (engine, name) in [(&swarm.first, "near"), (&swarm.second, "far")] {

@@ -7,7 +7,7 @@ use crate::{faults::own_engine::Release, rig::lab};
 
 #[tokio::test]
 async fn a_node_is_changed_and_in_the_end_removed() {
-    let mut swarm = Swarm::together(Release::New).await;
+    let mut swarm = Swarm::together(Release::New);
     let node = swarm.call("first", "inspect_node", json!({"node": "second"})).await.ok();
     assert_eq!((&node["role"], &node["availability"]), (&json!("worker"), &json!("active")), "{node}");
     let (id, version) = (node["id"].clone(), node["version"].as_u64().unwrap());

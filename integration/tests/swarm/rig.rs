@@ -42,7 +42,7 @@ impl Swarm {
     }
 
     /// The same as one swarm: the first engine manages, the second works.
-    pub async fn together(second: Release) -> Self {
+    pub fn together(second: Release) -> Self {
         let swarm = Self::apart(second);
         swarm.first.docker(&["swarm", "init", "--advertise-addr", FIRST]);
         let token = swarm.first.docker(&["swarm", "join-token", "--quiet", "worker"]);

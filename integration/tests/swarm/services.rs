@@ -41,7 +41,7 @@ fn teller(name: &str, replicas: u64) -> Value {
 
 #[tokio::test]
 async fn a_service_is_made_as_asked_and_changed_in_parts() {
-    let swarm = Swarm::together(Release::Old).await;
+    let swarm = Swarm::together(Release::Old);
     let made = made(&swarm).await;
     changed(&swarm, &made).await;
 }
@@ -178,7 +178,7 @@ async fn changed(swarm: &Swarm, facts: &Value) {
 
 #[tokio::test]
 async fn tasks_on_two_nodes_are_scaled_read_and_found() {
-    let swarm = Swarm::together(Release::Old).await;
+    let swarm = Swarm::together(Release::Old);
     fs::write(swarm.store().join("db"), "hunter2-of-the-operator").unwrap();
     swarm.call("first", "create_service", teller("told", 2)).await.ok();
     converged(&swarm.gateway, "service", "told").await;
@@ -257,7 +257,7 @@ async fn tasks_on_two_nodes_are_scaled_read_and_found() {
 
 #[tokio::test]
 async fn an_update_that_fails_is_told_and_taken_back() {
-    let swarm = Swarm::together(Release::Old).await;
+    let swarm = Swarm::together(Release::Old);
     let image = lab("LAB_IMAGE");
     let arguments =
         json!({"name": "web", "image": image, "args": ["sleep", "600"], "replicas": 2, "update": {"failure": "pause"}});
@@ -291,7 +291,7 @@ async fn an_update_that_fails_is_told_and_taken_back() {
 
 #[tokio::test]
 async fn stacks_are_what_their_labels_say() {
-    let swarm = Swarm::together(Release::Old).await;
+    let swarm = Swarm::together(Release::Old);
     let image = lab("LAB_IMAGE");
     for (name, stack, replicas) in [("shop_web", "shop", "2"), ("shop_db", "shop", "1"), ("blog_web", "blog", "1")] {
         let label = format!("com.docker.stack.namespace={stack}");
@@ -379,7 +379,7 @@ async fn stacks_are_what_their_labels_say() {
 
 #[tokio::test]
 async fn what_a_service_asks_for_is_judged_before_it_is_sent() {
-    let swarm = Swarm::together(Release::Old).await;
+    let swarm = Swarm::together(Release::Old);
     let image = lab("LAB_IMAGE");
     let guarded = swarm.marked("", |config| {
         for host in &mut config.hosts {

@@ -129,22 +129,19 @@ impl Tool for BuildImage {
         let context = Context::of(self, reading, call).await?;
         let mut plan = Plan::declared(Self::ACCESS).at_most(Effect::Mutate);
         let taken = context.taken(&self.build_args);
-        self.refuse_unseen(reading, &context, &taken)?;
+        Self::refuse_unseen(reading, &context, &taken)?;
         let mode = match self.network.as_deref() {
             None => None,
             Some(name @ ("host" | "none" | "bridge" | "default")) => Some(name.to_owned()),
             Some(name) => {
-                let (object, mode) = match name.strip_prefix("container:") {
-                    Some(other) => {
-                        let object = reading.container("network", other).await?;
-                        let mode = format!("container:{}", object.id);
-                        (object, mode)
-                    }
-                    None => {
-                        let object = reading.network("network", name).await?;
-                        let mode = object.id.clone();
-                        (object, mode)
-                    }
+                let (object, mode) = if let Some(other) = name.strip_prefix("container:") {
+                    let object = reading.container("network", other).await?;
+                    let mode = format!("container:{}", object.id);
+                    (object, mode)
+                } else {
+                    let object = reading.network("network", name).await?;
+                    let mode = object.id.clone();
+                    (object, mode)
                 };
                 plan = plan.on([object]);
                 Some(mode)
@@ -276,7 +273,7 @@ impl BuildImage {
     }
 
     /// Refuses images that cannot be known before the build, where some must not be used.
-    fn refuse_unseen(&self, reading: &Docker, context: &Context, taken: &Taken) -> Result<()> {
+    fn refuse_unseen(reading: &Docker, context: &Context, taken: &Taken) -> Result<()> {
         if reading.config().limits.images.is_open() {
             return Ok(());
         }

@@ -73,16 +73,15 @@ impl Context {
                 let directory = call.files().directory("context", path).await?;
                 let left_out = directory.left_out();
                 let ignore = directory.read(IGNORE, LARGEST).await?;
-                let (dockerfile, text, is_typed) = match typed {
+                let (dockerfile, text, is_typed) = if let Some(text) = typed {
                     // A name that nothing in the directory has.
-                    Some(text) => (format!(".dockerfile.{:.20}", format!("{:x}", Sha256::digest(&text))), text, true),
-                    None => {
-                        let text = directory.read(&dockerfile, LARGEST).await?.ok_or_else(|| {
-                            Error::not_found(format!("there is no {} in the context", quote(&dockerfile)))
-                                .hint("name it with \"dockerfile\", or give its text as \"dockerfile_content\"")
-                        })?;
-                        (dockerfile, text, false)
-                    }
+                    (format!(".dockerfile.{:.20}", format!("{:x}", Sha256::digest(&text))), text, true)
+                } else {
+                    let text = directory.read(&dockerfile, LARGEST).await?.ok_or_else(|| {
+                        Error::not_found(format!("there is no {} in the context", quote(&dockerfile)))
+                            .hint("name it with \"dockerfile\", or give its text as \"dockerfile_content\"")
+                    })?;
+                    (dockerfile, text, false)
                 };
                 let from = From::Directory { directory: Some(directory), ignore, left_out };
                 let context = Self { dockerfile, text: Some(text), is_typed, from };

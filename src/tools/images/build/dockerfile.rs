@@ -36,7 +36,7 @@ pub(super) fn taken(text: &str, arguments: &BTreeMap<String, String>) -> Taken {
                 let Some(image) = words.first() else { continue };
                 match expand(unquoted(image), &known) {
                     Some(image) if image.is_empty() || image.contains('$') => {
-                        taken.unclear.push(unquoted(words.first().map_or("", String::as_str)).to_owned())
+                        taken.unclear.push(unquoted(words.first().map_or("", String::as_str)).to_owned());
                     }
                     Some(image) if image == "scratch" || stages.contains(&image.to_lowercase()) => {}
                     Some(image) => drop(taken.images.insert(image)),

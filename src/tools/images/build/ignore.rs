@@ -178,9 +178,8 @@ fn is_well_formed(pattern: &str) -> bool {
                 let mut ranges = 0;
                 loop {
                     match characters.next() {
-                        None => return false,
                         Some(']') if ranges > 0 => break,
-                        Some('-' | ']') => return false,
+                        None | Some('-' | ']') => return false,
                         Some('\\') if characters.next().is_none() => return false,
                         Some(_) => {}
                     }

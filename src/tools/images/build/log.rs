@@ -148,7 +148,9 @@ mod tests {
 
     fn log(told: &[Value]) -> Log {
         let mut log = Log::new(Masks::default().with(["hunter2hunter2"]));
-        told.iter().for_each(|told| log.take(told));
+        for each in told {
+            log.take(each);
+        }
         log
     }
 

@@ -68,6 +68,14 @@ impl Summary for Created {
     }
 }
 
+/// Checks an image's name. One by id is looked up: it has to exist for callers, by its references.
+pub(super) async fn known(reading: &Docker, image: &str) -> Result<()> {
+    if names::is_image_id(names::image("image", image)?) {
+        reading.image("image", image).await?;
+    }
+    Ok(())
+}
+
 impl Tool for CreateService {
     const NAME: &'static str = "create_service";
     const ACCESS: Access = Access::mutate(&[Permission::Swarm]);
@@ -79,7 +87,7 @@ impl Tool for CreateService {
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         check_name(reading, &self.name)?;
-        names::image("image", &self.image)?;
+        known(reading, &self.image).await?;
         if self.mode == Mode::Global && self.settings.replicas.is_some() {
             return Err(Error::invalid("argument \"replicas\": a global service has one task on every node")
                 .hint("leave \"replicas\" out, or set \"mode\" to replicated"));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
+    create::known,
     settings::{Settings, differences},
     view::replicas,
 };
@@ -14,7 +15,7 @@ use crate::{
     docker::{
         Docker,
         amend::{Amendment, Change},
-        names::{self, quote},
+        names::quote,
     },
     error::{Error, Result},
     redact,
@@ -121,7 +122,7 @@ impl Tool for UpdateService {
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         if let Some(image) = &self.image {
-            names::image("image", image)?;
+            known(reading, image).await?;
         }
         if self.settings.replicas == Some(0) {
             return Err(
