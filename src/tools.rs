@@ -13,6 +13,7 @@ mod prune;
 mod pull;
 pub mod system;
 pub(crate) mod time;
+mod usage;
 pub(crate) mod view;
 pub mod volumes;
 
