@@ -19,6 +19,7 @@ pub mod swarm;
 pub mod system;
 pub(crate) mod time;
 mod transfer;
+mod usage;
 pub(crate) mod view;
 pub mod volumes;
 

@@ -1,8 +1,10 @@
 //! An engine asked directly over its socket, past the gateway: what a test arranges and compares with.
 
 use std::{
+    fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
+    process::Command,
     time::Duration,
 };
 
@@ -70,6 +72,32 @@ impl Bare {
         for (tag, _) in self.images(prefix) {
             gone(format!("/images/{tag}"));
         }
+        for (_, id) in self.plugins(prefix) {
+            gone(format!("/plugins/{id}?force=1"));
+        }
+    }
+
+    /// Names and ids of the plugins whose name holds the text.
+    pub(crate) fn plugins(&self, prefix: &str) -> Vec<(String, String)> {
+        named(&self.get("/plugins"), prefix, |row| vec![row["Name"].as_str().unwrap_or_default().to_owned()], "Id")
+    }
+
+    /// Makes a plugin that can be configured, and not be enabled: there is no program in it.
+    fn plugin(&self, name: &str) {
+        let home = tempfile::tempdir().expect("a directory");
+        fs::create_dir(home.path().join("rootfs")).expect("a directory");
+        // No two tests may make the same content at once.
+        fs::write(home.path().join("rootfs/name"), name).expect("a file");
+        let config = json!({"description": "a test's", "documentation": "", "entrypoint": ["/none"],
+            "interface": {"types": ["docker.volumedriver/1.0"], "socket": "none.sock"},
+            "env": [{"name": "DEBUG", "description": "", "settable": ["value"], "value": "0"}]});
+        fs::write(home.path().join("config.json"), config.to_string()).expect("a file");
+        let made = Command::new(lab("LAB_DOCKER"))
+            .args(["plugin", "create", name, &home.path().display().to_string()])
+            .env("DOCKER_HOST", format!("unix://{}", self.socket))
+            .output()
+            .expect("the docker CLI");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 
     /// Names and ids of the containers whose name holds the text.
@@ -121,7 +149,13 @@ impl Bare {
             json!({"name": name, "id": id, "containers": self.get(&format!("/networks/{id}"))["Containers"]})
         });
         let networks: Vec<Value> = networks.collect();
+        let plugins = self.plugins(prefix).into_iter().map(|(name, id)| {
+            let facts = self.get(&format!("/plugins/{id}/json"));
+            json!({"name": name, "id": id, "enabled": facts["Enabled"], "env": facts["Settings"]["Env"]})
+        });
+        let plugins: Vec<Value> = plugins.collect();
         json!({
+            "plugins": plugins,
             "containers": containers, "networks": networks,
             "volumes": self.volumes(prefix), "images": self.images(prefix),
         })
@@ -185,7 +219,7 @@ impl Stage {
     }
 
     /// Makes everything as it was in the beginning: `web` runs, `temp` runs and removes itself, `old` has
-    /// ended; `net` and `data` are in use, `spare` ones are not; the image has a tag of its own.
+    /// ended; `net` and `data` are in use, `spare` ones are not; the image has a tag of its own; the plugin rests.
     pub(crate) fn restore(&mut self) {
         let Self { engine, prefix, made } = &*self;
         if *made == engine.picture(prefix) {
@@ -212,6 +246,7 @@ impl Stage {
             engine.make(&format!("/containers/{name}/start"), &Value::Null);
         }
         engine.make(&format!("/containers/{}/wait", self.name("old")), &Value::Null);
+        engine.plugin(&self.name("plugin"));
         self.made = engine.picture(prefix);
     }
 }

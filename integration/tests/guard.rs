@@ -163,13 +163,13 @@ fn rows_of_swarm(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>
     })
 }
 
-/// The same of the tools for plugins; there is none on the stage, so that an engine is only asked.
+/// The same of the tools for plugins. Nobody has one to give away, and that of the stage has no program.
 fn rows_of_plugins(tool: &str, plugin: &str) -> Option<Vec<Value>> {
     Some(match tool {
         "list_plugins" => vec![json!({}), json!({"enabled": true, "capability": "volumedriver"})],
         "inspect_plugin" => vec![json!({"plugin": plugin, "section": "all"})],
         "install_plugin" => {
-            let offered = format!("{}/{plugin}:1", lab("LAB_REGISTRY"));
+            let offered = format!("quaymaster-lab/{plugin}:1");
             vec![json!({"plugin": offered, "dry_run": true}), json!({"plugin": offered})]
         }
         "configure_plugin" => vec![json!({"plugin": plugin, "env": {"DEBUG": "1"}})],
@@ -342,8 +342,11 @@ async fn nothing_is_destroyed(link: Link) {
                     (Some("internal"), ..) => false,
                     _ if malicious => true,
                     (kind, _, Effect::Destroy) => kind == Some("denied"),
-                    // Nobody has this image to give away.
-                    (kind, Effect::Mutate, _) if tool == "pull_image" || arguments.contains_key("pull") => {
+                    // Nobody has this image or plugin to give away, or to start.
+                    (kind, Effect::Mutate, _)
+                        if ["pull_image", "install_plugin", "upgrade_plugin", "enable_plugin"].contains(&tool)
+                            || arguments.contains_key("pull") =>
+                    {
                         kind != Some("denied") && kind != Some("invalid")
                     }
                     (Some("conflict" | "not_found"), Effect::Mutate, _) if may_fail(&entry) => true,
@@ -371,6 +374,7 @@ fn ids(stage: &Stage) -> Vec<String> {
     let tags = engine.images(prefix).into_iter().map(|(tag, _)| tag);
     ids(engine.containers(prefix))
         .chain(ids(engine.networks(prefix)))
+        .chain(ids(engine.plugins(prefix)))
         .chain(engine.volumes(prefix))
         .chain(tags)
         .collect()

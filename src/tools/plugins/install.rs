@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a daemon may look for what a plugin asks for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The most characters of one text of a plugin's.
 const LONGEST: usize = 200;
 

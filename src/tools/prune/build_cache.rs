@@ -15,7 +15,10 @@ use crate::{
     error::{Error, Result},
     redact,
     tool::{Object, ObjectKind},
-    tools::view::{clipped, flag, items, text},
+    tools::{
+        usage::usage,
+        view::{clipped, flag, items, text},
+    },
 };
 
 /// The daemon walks every layer and volume for it, where it knows no part of the document.
@@ -37,7 +40,7 @@ pub(crate) async fn candidates(reading: &Docker, wanted: &Wanted<'_>, all: bool)
     if api.minor >= 52 {
         target = target.query("verbose", "1");
     }
-    let document = reading.json(target).await?;
+    let document = usage(reading, target).await?;
     let told = document.get("BuildCacheUsage").filter(|told| told.is_object());
     let entries = told.map_or_else(|| items(&document, "BuildCache"), |told| items(told, "Items"));
     Ok(entries.filter(|entry| goes(entry, wanted, all)).filter_map(object).collect())

@@ -12,7 +12,10 @@ use crate::{
     error::{Error, Result},
     redact,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, text::count},
-    tools::view::{bytes, clipped, fit, flag, short_id, sum, text},
+    tools::{
+        usage::usage,
+        view::{bytes, clipped, fit, flag, short_id, sum, text},
+    },
 };
 
 /// The daemon walks every layer and volume for it.
@@ -213,7 +216,7 @@ impl FleetTool for DiskUsage {
 
 /// Reads the engine's document and keeps only what is shown of it.
 async fn read(docker: &Docker, target: Target, kinds: Vec<Kind>) -> Result<Value> {
-    let document = docker.json(target).await?;
+    let document = usage(docker, target).await?;
     let kinds: Vec<OfKind> = kinds.into_iter().map(|kind| OfKind::of(kind, &document)).collect();
     serde_json::to_value(kinds)
         .map_err(|error| Error::internal("what is to be kept cannot be written").detail(error.to_string()))
