@@ -434,10 +434,8 @@ async fn what_a_service_asks_for_is_judged_before_it_is_sent() {
     let back = call(&guarded, "first", "rollback_service", json!({"service": "risky"})).await.error();
     assert!(back.to_string().contains("a bind of"), "{back}");
     let literal = json!({"service": "risky", "env": {"API_TOKEN": "typed-by-an-agent"}});
-    let literal = call(&guarded, "first", "update_service", literal).await;
-    if literal.is_error() {
-        assert!(literal.error().to_string().contains("API_TOKEN"));
-    }
+    let literal = call(&guarded, "first", "update_service", literal).await.ok();
+    assert!(literal["notes"].to_string().contains("API_TOKEN"), "{literal}");
 }
 
 #[tokio::test]
