@@ -51,7 +51,7 @@ fn table() -> String {
     let rows = entries.iter().map(|entry| {
         let toolset = if entry.toolset == last { "" } else { entry.toolset };
         last = entry.toolset;
-        let (name, about) = (entry.card.name, cell(first_sentence(&entry.card.about)));
+        let (name, about) = (entry.card.name, cell(first_sentence(entry.card.about())));
         format!("| {toolset} | {}`{name}` | {} | {} | {about} |\n", star(entry), effect(entry), permissions(entry))
     });
     let head = "| toolset | tool | effect | permissions | what it does |\n| --- | --- | --- | --- | --- |\n".to_owned();
@@ -71,11 +71,22 @@ fn section(entry: &Entry) -> String {
         permissions if permissions.is_empty() => String::new(),
         permissions => format!(" · {permissions}"),
     };
-    let head =
-        format!("\n### {}`{}`\n\n{}{permissions} · {host}\n\n{}\n", star(entry), card.name, effect(entry), card.about);
-    let required: Vec<&str> =
-        card.input.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let properties = card.input.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let head = format!(
+        "\n### {}`{}`\n\n{}{permissions} · {host}\n\n{}\n",
+        star(entry),
+        card.name,
+        effect(entry),
+        card.about()
+    );
+    let required: Vec<&str> = card
+        .input()
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let properties = card.input().get("properties").and_then(Value::as_object).into_iter().flatten();
     let rows: Vec<String> = properties
         .map(|(name, property)| {
             let needed = if required.contains(&name.as_str()) { " (required)" } else { "" };

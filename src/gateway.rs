@@ -298,7 +298,7 @@ impl Gateway {
             biased;
             outcome = work.end() => outcome,
             () = cancelled.cancelled() => self.take_back(&work).await,
-            job = self.outlives(&work, patience) => Ok(job.answer(entry.card.output.is_some())),
+            job = self.outlives(&work, patience) => Ok(job.answer(entry.card.output().is_some())),
         }
     }
 
@@ -356,7 +356,7 @@ impl Gateway {
         record.hosts(&hosts);
         match entry.run {
             Run::One(parse) => {
-                let tool = parse(arguments, &entry.card.input)?;
+                let tool = parse(arguments, entry.card.input())?;
                 let host = hosts.first().ok_or_else(|| Error::internal("a call has no host"))?;
                 let name = host.config().name.as_str();
                 let arguments = tool.arguments();
@@ -400,7 +400,7 @@ impl Gateway {
                     .noting(verdict.findings.iter().filter(|finding| finding.is_noted()).map(|finding| &finding.value)))
             }
             Run::Fleet(parse) => {
-                let tool = parse(arguments, &entry.card.input)?;
+                let tool = parse(arguments, entry.card.input())?;
                 let names = hosts.iter().map(|host| host.config().name.as_str());
                 let arguments = tool.arguments();
                 let call = call.bound(entry.card.name, names, &arguments);
@@ -417,7 +417,7 @@ impl Gateway {
                 Ok(tool.call(members.collect(), limit, call).await?)
             }
             Run::Hostless(parse) => {
-                let tool = parse(arguments, &entry.card.input)?;
+                let tool = parse(arguments, entry.card.input())?;
                 let call = call.bound(entry.card.name, std::iter::empty(), &tool.arguments());
                 record.arguments(tool.arguments());
                 self.admit_anywhere(entry, record)?;
@@ -426,7 +426,7 @@ impl Gateway {
                 Ok(within(limit, tool.call(&call)).await?)
             }
             Run::Own(parse) => {
-                let tool = parse(arguments, &entry.card.input)?;
+                let tool = parse(arguments, entry.card.input())?;
                 record.arguments(tool.arguments());
                 let access = entry.card.access;
                 let beyond = policy::beyond(entry.card.name, access.effect, entry.ceiling);

@@ -13,7 +13,10 @@ pub mod text;
 use std::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -310,8 +313,6 @@ pub struct Card {
     pub name: &'static str,
     /// The name as people write it: `List containers`.
     pub title: String,
-    /// The description.
-    pub about: String,
     /// What it may do and need.
     pub access: Access,
     /// Whether it is in the default toolset.
@@ -322,21 +323,32 @@ pub struct Card {
     pub open_world: bool,
     /// How it takes `host`.
     pub host: HostArgument,
-    /// The input schema without `host`.
-    pub input: Json,
-    /// The output schema, unless it answers with free text.
-    pub output: Option<Json>,
+    /// Whether a call can be answered with the job that it has become, whose id is then among the fields.
+    may_become_job: bool,
+    /// The description and the input schema, written when somebody asks for them: most tools are never looked at.
+    described: OnceLock<(String, Json)>,
+    describe: fn() -> (String, Json),
+    output: fn() -> Option<Json>,
 }
 
 impl Card {
     /// The card of an input struct, an output and what was declared.
     #[must_use]
     pub fn of<I: JsonSchema, O: Output>(name: &'static str, access: Access, core: bool, host: HostArgument) -> Self {
-        let (about, input) = schema::input::<I>();
-        let title = title(name);
         let course = if access.effect == Effect::Read { Course::Stoppable } else { Course::SeenThrough };
-        let (open_world, output) = (false, O::schema());
-        Self { name, title, about, access, core, course, open_world, host, input, output }
+        Self {
+            name,
+            title: title(name),
+            access,
+            core,
+            course,
+            open_world: false,
+            host,
+            may_become_job: false,
+            described: OnceLock::new(),
+            describe: schema::input::<I>,
+            output: O::schema,
+        }
     }
 }
 
@@ -347,12 +359,27 @@ impl Card {
         !matches!(self.host, HostArgument::None | HostArgument::Planned)
     }
 
-    /// Any call can be answered with the job that it has become: its id is among the fields.
-    fn may_become_job(&mut self) {
-        let properties = self.output.as_mut().and_then(|schema| schema.get_mut("properties")?.as_object_mut());
-        if let Some(properties) = properties {
+    /// The description.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        &self.described.get_or_init(self.describe).0
+    }
+
+    /// The input schema without `host`.
+    #[must_use]
+    pub fn input(&self) -> &Json {
+        &self.described.get_or_init(self.describe).1
+    }
+
+    /// The output schema, unless it answers with free text.
+    #[must_use]
+    pub fn output(&self) -> Option<Json> {
+        let mut output = (self.output)();
+        let properties = output.as_mut().and_then(|schema| schema.get_mut("properties")?.as_object_mut());
+        if let Some(properties) = properties.filter(|_| self.may_become_job) {
             properties.insert("job".into(), serde_json::json!({"type": "string"}));
         }
+        output
     }
 }
 
@@ -397,7 +424,7 @@ pub fn def<T: Tool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, T::HOST);
     card.course = T::COURSE.unwrap_or(card.course);
     card.open_world = T::OPEN_WORLD;
-    card.may_become_job();
+    card.may_become_job = true;
     Def { card, parse: Parse::One(|arguments, schema| Ok(Box::new(schema::parse::<T>(arguments, schema)?))) }
 }
 
@@ -407,7 +434,7 @@ pub fn fleet<T: FleetTool>() -> Def {
     let host = HostArgument::Fleet { whole: T::WHOLE_FLEET };
     let mut card = Card::of::<T, T::Output>(T::NAME, Access::READ, T::CORE, host);
     card.open_world = T::OPEN_WORLD;
-    card.may_become_job();
+    card.may_become_job = true;
     Def {
         card,
         parse: Parse::Fleet(|arguments, schema| {

@@ -115,7 +115,7 @@ async fn absent(link: Link, rig: &Rig, vault: &str, id: &str) {
         ("commit_container", json!({"image": rig.name("image")})),
     ] {
         let Ok(entry) = rig.gateway.catalogue().find(tool) else { continue };
-        let properties = entry.card.input["properties"].as_object().unwrap();
+        let properties = entry.card.input()["properties"].as_object().unwrap();
         let told = async |name: &str| {
             let mut arguments = more.clone();
             if properties.contains_key("containers") {

@@ -69,7 +69,7 @@ impl Row {
             mildest: (access.mildest != access.effect).then_some(access.mildest.as_str()),
             permissions: access.at_most.iter().map(Permission::as_str).collect(),
             title: entry.card.title.clone(),
-            about: first_sentence(&entry.card.about).to_owned(),
+            about: first_sentence(entry.card.about()).to_owned(),
             listed,
         }
     }

@@ -174,7 +174,7 @@ impl Entry {
     /// The input schema with `host`, for the hosts of a configuration.
     #[must_use]
     pub fn input_schema(&self, config: &Config) -> Json {
-        let mut schema = self.card.input.clone();
+        let mut schema = self.card.input().clone();
         let Some(host) = host_schema(self.card.host, self.card.access.effect, config) else { return schema };
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
             properties.insert("host".into(), host);

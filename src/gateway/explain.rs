@@ -63,12 +63,12 @@ impl Gateway {
         };
         let parse = match entry.run {
             Run::One(parse) => parse,
-            Run::Fleet(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
-            Run::Hostless(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
-            Run::Own(parse) => return parse(arguments, &entry.card.input).map(|_| explained),
+            Run::Fleet(parse) => return parse(arguments, entry.card.input()).map(|_| explained),
+            Run::Hostless(parse) => return parse(arguments, entry.card.input()).map(|_| explained),
+            Run::Own(parse) => return parse(arguments, entry.card.input()).map(|_| explained),
             Run::Forward { .. } => return Err(Error::internal("a call that carries another one was not taken apart")),
         };
-        let parsed = parse(arguments, &entry.card.input)?;
+        let parsed = parse(arguments, entry.card.input())?;
         if let (Some(host), Decision::Allow | Decision::Ask(_)) = (host, &explained.decision) {
             let call = Call::new(tool, Arc::new(|_| {}), self.means.clone(), self.cursors.clone());
             let call = call.of(&caller.principal).bound(

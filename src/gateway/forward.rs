@@ -36,7 +36,7 @@ impl Gateway {
     pub(super) fn routed(&self, entry: Entry, arguments: Json) -> Result<Routed> {
         let Run::Forward { parse, ceiling } = entry.run else { return Ok(Routed { entry, arguments, via: None }) };
         let via = entry.card.name;
-        let Inner { name, arguments } = parse(arguments, &entry.card.input)?;
+        let Inner { name, arguments } = parse(arguments, entry.card.input())?;
         let inner = self.catalogue.find(&name).map_err(|error| {
             let hint = error.hint_text().unwrap_or_default();
             let hint = if hint.starts_with("did") { hint } else { "find_tools tells which tools there are" };

@@ -17,7 +17,7 @@ impl Gateway {
             return Ok(Vec::new());
         }
         if card.host == HostArgument::Planned {
-            let given: Json = schema::parse(arguments.clone(), &card.input)?;
+            let given: Json = schema::parse(arguments.clone(), card.input())?;
             let plan = given.get("plan").and_then(serde_json::Value::as_str).unwrap_or_default();
             return Ok(vec![self.fleet.host(&self.means.plans.host_of(&caller.principal, plan)?)?]);
         }

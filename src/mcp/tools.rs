@@ -30,9 +30,10 @@ pub(super) fn describe(entry: &Entry, config: &Config) -> Tool {
         .destructive(card.access.effect == Effect::Destroy)
         .idempotent(reads)
         .open_world(card.open_world);
-    let mut tool = Tool::new(card.name, card.about.clone(), entry.input_schema(config)).with_title(card.title.clone());
+    let mut tool =
+        Tool::new(card.name, card.about().to_owned(), entry.input_schema(config)).with_title(card.title.clone());
     tool.annotations = Some(annotations);
-    tool.output_schema = card.output.clone().map(Arc::new);
+    tool.output_schema = card.output().map(Arc::new);
     tool
 }
 

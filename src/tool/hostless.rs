@@ -29,7 +29,7 @@ pub trait HostlessTool: DeserializeOwned + Serialize + JsonSchema + Send + Sync 
 pub fn hostless<T: HostlessTool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, Access::READ, false, HostArgument::None);
     card.open_world = true;
-    card.may_become_job();
+    card.may_become_job = true;
     Def { card, parse: Parse::Hostless(|arguments, schema| Ok(Box::new(schema::parse::<T>(arguments, schema)?))) }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct World {
 pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
     let required: Vec<&str> = entry
         .card
-        .input
+        .input()
         .get("required")
         .and_then(Value::as_array)
         .into_iter()

@@ -293,7 +293,7 @@ fn names_are_unique_and_plain() {
 fn every_tool_says_what_it_is() {
     for entry in everything() {
         let card = &entry.card;
-        let (name, about) = (card.name, card.about.as_str());
+        let (name, about) = (card.name, card.about());
         assert!(about.starts_with(|first: char| first.is_uppercase()), "{name}: {about}");
         assert!(about.ends_with('.'), "{name}: {about}");
         assert!(
@@ -385,7 +385,7 @@ fn input_schemas_are_flat_and_portable() {
 #[test]
 fn output_schemas_are_portable() {
     for entry in everything() {
-        if let Some(schema) = &entry.card.output {
+        if let Some(schema) = &entry.card.output() {
             schemas_are_portable(&format!("{} (output)", entry.card.name), schema);
             let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
             let others: Vec<_> = required.filter(|field| *field != "host").collect();
@@ -437,21 +437,21 @@ fn whoever_can_destroy_declares_it() {
 /// What a model is charged for.
 fn charged(entry: &Entry) -> usize {
     let schema = entry.input_schema(&three_hosts());
-    entry.card.name.len() + entry.card.about.len() + Value::Object(schema).to_string().len()
+    entry.card.name.len() + entry.card.about().len() + Value::Object(schema).to_string().len()
 }
 
 /// A tool as `tools/list` shows it.
 fn shown(entry: &Entry) -> usize {
     let card = &entry.card;
     let mut tool = json!({
-        "name": card.name, "title": card.title, "description": card.about,
+        "name": card.name, "title": card.title, "description": card.about(),
         "inputSchema": entry.input_schema(&three_hosts()),
         "annotations": {
             "readOnlyHint": card.access.effect == Effect::Read, "openWorldHint": card.open_world,
             "destructiveHint": card.access.effect == Effect::Destroy, "idempotentHint": card.access.effect == Effect::Read,
         },
     });
-    if let Some(output) = &card.output {
+    if let Some(output) = &card.output() {
         tool["outputSchema"] = Value::Object(output.clone());
     }
     tool.to_string().len() + 1

@@ -424,7 +424,7 @@ async fn against(which: impl Fn(&Entry) -> bool, script: fn(&Heard) -> Act, judg
 /// Whether the structured answer is what the output schema says.
 fn fits_its_schema(entry: &Entry, outcome: &Result<Answer, Error>) -> Result<(), String> {
     let Ok(answer) = outcome else { return Ok(()) };
-    match (&entry.card.output, &answer.structured) {
+    match (&entry.card.output(), &answer.structured) {
         (None, None) => Ok(()),
         (Some(schema), Some(_)) => {
             let validator =
@@ -474,7 +474,7 @@ async fn every_tool_works_with_a_sane_engine() {
             Ok(_) => {}
         }
         let arguments = Value::Object(plausible(entry, &world()));
-        let input = Value::Object(entry.card.input.clone());
+        let input = Value::Object(entry.card.input().clone());
         if !jsonschema::is_valid(&input, &arguments) {
             return Err("the schema does not allow what the tool takes".to_owned());
         }
@@ -823,7 +823,7 @@ async fn wrong_types_and_unknown_arguments_are_named() {
                 refused(with("host", host)).await;
             }
         }
-        let properties = entry.card.input.get("properties").and_then(Value::as_object).unwrap();
+        let properties = entry.card.input().get("properties").and_then(Value::as_object).unwrap();
         for (name, schema) in properties {
             let wrong = match schema["type"].as_str() {
                 Some("string") => vec![json!(7), json!(["x"]), json!({"a": 1}), json!(true)],
@@ -846,7 +846,7 @@ async fn wrong_types_and_unknown_arguments_are_named() {
                 assert!(refused(with(name, json!("nonsense"))).await.contains(name), "{tool}");
             }
         }
-        for required in entry.card.input.get("required").and_then(Value::as_array).into_iter().flatten() {
+        for required in entry.card.input().get("required").and_then(Value::as_array).into_iter().flatten() {
             let mut arguments = base.clone();
             arguments.as_object_mut().unwrap().remove(required.as_str().unwrap());
             assert!(refused(arguments).await.contains(required.as_str().unwrap()), "{tool}");

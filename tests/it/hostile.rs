@@ -16,7 +16,7 @@ pub(crate) fn hostile_texts(prefix: &str) -> Vec<String> {
 
 /// The properties of a tool but `host`.
 pub(crate) fn properties(entry: &Entry) -> impl Iterator<Item = (&str, &Value)> {
-    let properties = entry.card.input.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let properties = entry.card.input().get("properties").and_then(Value::as_object).into_iter().flatten();
     properties.map(|(name, schema)| (name.as_str(), schema))
 }
 

@@ -181,7 +181,7 @@ async fn no_tool_gives_it_away() {
         let denied = denying(&daemon);
         let mut variants = vec![plausible(&entry, &world())];
         // Everything that a tool can be told to show.
-        if let Some(properties) = entry.card.input.get("properties").and_then(Value::as_object) {
+        if let Some(properties) = entry.card.input().get("properties").and_then(Value::as_object) {
             for (name, schema) in properties.iter().filter(|(_, schema)| schema["type"] == "boolean") {
                 assert!(schema.is_object());
                 let mut arguments = plausible(&entry, &world());
@@ -256,7 +256,7 @@ async fn it_is_as_absent_as_what_never_was() {
     for entry in everything() {
         for property in ["container", "containers", "target"] {
             let mut world = world();
-            if entry.card.input.get("properties").is_none_or(|known| known.get(property).is_none()) {
+            if entry.card.input().get("properties").is_none_or(|known| known.get(property).is_none()) {
                 continue;
             }
             tried += 1;

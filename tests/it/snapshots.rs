@@ -39,9 +39,9 @@ fn picture(entry: &Entry) -> Value {
             HostArgument::Fleet { whole: false } => "fleet",
             HostArgument::Fleet { whole: true } => "whole fleet",
         },
-        "description": card.about,
+        "description": card.about(),
         "input": entry.input_schema(&three_hosts()),
-        "output": card.output,
+        "output": card.output(),
     })
 }
 

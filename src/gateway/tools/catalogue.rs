@@ -181,11 +181,8 @@ impl Row {
             listed,
             through: (whole && callable).then_some(through),
             why: (!listed).then(|| refused.unwrap_or_else(|| "toolset".to_owned())),
-            about: whole.then(
-                || {
-                    if is_described { card.about.clone() } else { first_sentence(&card.about).to_owned() }
-                },
-            ),
+            about: whole
+                .then(|| if is_described { card.about().to_owned() } else { first_sentence(card.about()).to_owned() }),
             input_schema: is_described.then(|| entry.input_schema(&gateway.config)),
         }
     }

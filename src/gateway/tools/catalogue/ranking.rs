@@ -162,8 +162,8 @@ fn asked(query: &str) -> Vec<Vec<(String, f64)>> {
 /// The stems of a tool, each with the most that it is worth.
 fn weights(entry: &Entry) -> BTreeMap<String, f64> {
     let card = &entry.card;
-    let sentence = first_sentence(&card.about);
-    let rest = card.about.get(sentence.len()..).unwrap_or_default();
+    let sentence = first_sentence(card.about());
+    let rest = card.about().get(sentence.len()..).unwrap_or_default();
     let mut weights = BTreeMap::new();
     let mut add = |text: &str, weight: f64| {
         for word in words(text) {
@@ -175,7 +175,7 @@ fn weights(entry: &Entry) -> BTreeMap<String, f64> {
     add(entry.toolset, SENTENCE);
     add(sentence, SENTENCE);
     add(rest, REST);
-    for (name, about) in arguments(&card.input) {
+    for (name, about) in arguments(card.input()) {
         add(name, ARGUMENT);
         add(about, EXPLANATION);
     }
