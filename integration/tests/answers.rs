@@ -235,7 +235,8 @@ async fn lists_of_much_are_small_and_whole() {
     call(&gateway, "prune_containers", json!({})).await;
 }
 
-/// The most memory, in MiB, that a call from the shell ever had, and what it printed.
+/// The most memory, in MiB, that a call from the shell ever had beside the pages of the program itself, and what it
+/// printed: unoptimised the program is several times as large as the one that people run.
 fn measured(host: &str, arguments: &[&str]) -> (f64, String) {
     let out = tempfile::NamedTempFile::new().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_quaymaster"))
@@ -250,8 +251,13 @@ fn measured(host: &str, arguments: &[&str]) -> (f64, String) {
     let (mut most, started) = (0.0_f64, Instant::now());
     loop {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        most = peak.and_then(|peak| peak.parse::<f64>().ok()).map_or(most, |peak| peak / 1024.0);
+        let kilobytes = |name: &str| {
+            let number = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+            number.and_then(|number| number.parse::<f64>().ok())
+        };
+        if let (Some(peak), Some(program)) = (kilobytes("VmHWM:"), kilobytes("RssFile:")) {
+            most = most.max((peak - program) / 1024.0);
+        }
         if let Some(code) = child.try_wait().unwrap() {
             assert!(code.success(), "{arguments:?}: {code}");
             break;
@@ -276,7 +282,8 @@ async fn a_very_long_log_is_searched_in_little_memory() {
     for (pattern, found) in [("needle \\d+$", "needle "), ("(a*)*b", ""), ("(a+a+)+$|(a|aa)+c", "aaa")] {
         let grep = format!("grep={pattern}");
         let (memory, said) = measured(&lab.host(), &[&named, &grep, "tail=5", "since=1d"]);
-        assert!(memory < 40.0, "{pattern}: {memory} MiB");
+        // What a released program takes of the 40 MiB for itself is left to it.
+        assert!(memory < 28.0, "{pattern}: {memory} MiB");
         assert!(said.contains(found) && said.chars().count() <= LONGEST, "{pattern}: {said}");
         eprintln!("{pattern}: {memory:.1} MiB");
     }
