@@ -188,7 +188,7 @@ async fn hostile_arguments_are_refused_or_harmless() {
     for (tool, arguments) in [
         ("find", json!({})),
         ("find", json!({"query": 5})),
-        ("find", json!({"query": "x", "kind": "service"})),
+        ("find", json!({"query": "x", "kind": "secret"})),
         ("find", json!({"query": "x", "limit": 1})),
         ("find", json!({"query": "x", "host": "nowhere"})),
         ("survey_hosts", json!({"detail": "some"})),
