@@ -166,10 +166,11 @@ fn rows_of_services(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Val
     let service = name("service");
     Some(match tool {
         "list_services" | "stack_ls" => vec![json!({})],
-        "inspect_service" | "service_tasks" | "service_logs" => vec![json!({"service": service})],
+        "inspect_service" | "service_tasks" | "service_logs" | "rollback_service" => {
+            vec![json!({"service": service})]
+        }
         "create_service" => vec![json!({"image": format!("{}:1", name("image")), "name": service})],
         "update_service" => vec![json!({"service": service, "env": {"A": "b"}})],
-        "rollback_service" => vec![json!({"service": service})],
         "scale_service" => vec![json!({"service": service, "replicas": 2}), json!({"service": service, "replicas": 0})],
         "remove_service" => vec![json!({"services": [service]})],
         "stack_ps" | "stack_services" => vec![json!({"stack": name("stack")})],
