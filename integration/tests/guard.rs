@@ -15,7 +15,7 @@ use crate::{
     bare::Stage,
     hostile::{hostile, hostile_texts},
     recorder::{Recorded, Recorder},
-    rig::{Link, Rig, gateway, lab},
+    rig::{Link, Rig, gateway_with, lab, open},
 };
 
 /// Engine 20.10 and engine 26.1, both through their sockets.
@@ -144,7 +144,7 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
     })
 }
 
-/// The same of the tools that read and write files of this machine; they go into the lab's own directory.
+/// The same of the tools that read and write files of this machine; they go where tests leave theirs.
 fn rows_of_files(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>> {
     let (web, image) = (name("web"), format!("{}:1", name("image")));
     let to = format!("{}.tar", name("kept"));
@@ -239,7 +239,10 @@ impl Watched {
     fn new(link: Link, markers: &str) -> Self {
         let prefix = Rig::new(link).name("guard");
         let recorder = Recorder::before(&link.socket());
-        let gateway = gateway(&[recorder.spec(markers)]);
+        let gateway = gateway_with(&[recorder.spec(markers)], |config| {
+            open(config);
+            config.files.roots = Some(vec![env!("CARGO_TARGET_TMPDIR").into()]);
+        });
         Self { stage: Stage::set(&link.socket(), prefix), recorder, gateway }
     }
 
