@@ -135,6 +135,12 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         "events" => vec![json!({"since": "10m", "limit": 20}), json!({"follow_for": 1})],
         "check_image_updates" => vec![json!({}), json!({"image": image})],
         "login" | "logout" => vec![json!({"registry": lab("LAB_REGISTRY")})],
+        "hub_rate_limit" => vec![json!({})],
+        "registry_list_tags"
+        | "registry_inspect_manifest"
+        | "registry_get_config"
+        | "hub_list_tags"
+        | "hub_repo_info" => vec![json!({"image": "busybox"})],
         _ => {
             return rows_of_files(tool, &name)
                 .or_else(|| rows_of_swarm(tool, &name))
