@@ -39,7 +39,7 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         "list_hosts" => vec![json!({}), json!({"probe": true})],
         "survey_hosts" => vec![json!({}), json!({"detail": "all"})],
         "find" => vec![json!({"query": web}), json!({"query": "data", "kind": "any"})],
-        "reconnect_host" | "ping" | "version" | "info" => vec![json!({})],
+        "reconnect_host" | "ping" | "version" | "info" | "hub_rate_limit" => vec![json!({})],
         "explain_policy" => vec![
             json!({"tool": "remove_container", "arguments": {"host": "lab", "containers": [web], "force": true}}),
             json!({"tool": "run_container", "arguments": new}),
@@ -135,7 +135,6 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
         "events" => vec![json!({"since": "10m", "limit": 20}), json!({"follow_for": 1})],
         "check_image_updates" => vec![json!({}), json!({"image": image})],
         "login" | "logout" => vec![json!({"registry": lab("LAB_REGISTRY")})],
-        "hub_rate_limit" => vec![json!({})],
         "registry_list_tags"
         | "registry_inspect_manifest"
         | "registry_get_config"
