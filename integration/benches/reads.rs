@@ -1,6 +1,6 @@
 //! Every tool that reads, through a forwarder that notes what reaches the engine: GET, HEAD and a container's wait only.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,15 @@ use crate::{
 pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     let forwarder = Forwarder::start(lab.directory.path(), "reads", &lab.local)?;
     // Nothing else holds it back: the host may be changed, so that only the call being a read is what counts.
-    let program = lab.quaymaster.with("QUAYMASTER_TOOLSETS", "all").hosts(format!("local=unix://{}", forwarder.socket));
+    let root = lab.directory.path().join("reads");
+    std::fs::create_dir(&root)?;
+    let config = lab.directory.path().join("reads.toml");
+    std::fs::write(&config, format!("[files]\nroots = [\"{}\"]\n", root.display()))?;
+    let program = lab
+        .quaymaster
+        .with("QUAYMASTER_TOOLSETS", "all")
+        .with("QUAYMASTER_CONFIG", config.display().to_string())
+        .hosts(format!("local=unix://{}", forwarder.socket));
     let client = program.start().await?;
     let tools = client.ask("tools/list", &json!({})).await?;
     let (mut called, mut failed, mut is_asked) = (0, Vec::new(), true);
@@ -24,13 +32,13 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failur
         }
         let name = tool["name"].as_str().unwrap_or_default();
         called += 1;
-        let (reply, _) = client.tried(name, &arguments(lab, name, &tool["inputSchema"])).await?;
+        let (reply, _) = client.tried(name, &arguments(lab, &root, name, &tool["inputSchema"])).await?;
         if !reply.ok {
             let value = reply.value()?;
             let kind = value["structuredContent"]["error"]["kind"].as_str().unwrap_or("unknown");
-            // A registry that is out of reach is no fault of the call; there is no job, and none needs a daemon.
-            let has_no_daemon = name == "get_job";
-            is_asked &= has_no_daemon || ["docker", "unreachable", "timeout", "unsupported"].contains(&kind);
+            // A registry that is out of reach, a swarm or a plugin that the engine has not: no fault of the call. One
+            // that was refused before anything was sent would make the record say nothing.
+            is_asked &= !["invalid", "denied", "approval_needed", "internal", "config"].contains(&kind);
             failed.push(format!("{name} ({kind})"));
         }
     }
@@ -64,7 +72,7 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failur
 }
 
 /// What is required, by the names that the tools share.
-fn arguments(lab: &Lab, tool: &str, schema: &Value) -> Value {
+fn arguments(lab: &Lab, root: &Path, tool: &str, schema: &Value) -> Value {
     let mut arguments = Map::new();
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         let property = &schema["properties"][name];
@@ -76,7 +84,11 @@ fn arguments(lab: &Lab, tool: &str, schema: &Value) -> Value {
             "image" => json!(lab.image),
             "network" => json!("bridge"),
             "volume" => json!("bench-data"),
+            "images" => json!([lab.image]),
+            "path" => json!("/etc/hostname"),
+            "to" => json!(root.join(format!("{tool}.tar"))),
             "tool" => json!("list_hosts"),
+            "name" if tool == "read_tool" => json!("list_containers"),
             "query" | "name" | "text" => json!("bench"),
             _ if !first.is_null() => first,
             _ if property["type"] == "array" => json!([]),
