@@ -558,7 +558,7 @@ fn facts<'a>(entry: &'a Entry, host: &'a Host, effect: Effect, needed: Permissio
 
 /// Decides with what a plan is about: the images, the command and the containers in it.
 fn weighed(facts: &Facts<'_>, plan: &Plan, limits: &Limits, own_container: Option<&str>) -> Decision {
-    let command = plan.body.as_ref().and_then(body::command_line);
+    let command = plan.bodies.iter().find_map(body::command_line);
     let own = (plan.effect != Effect::Read && !limits.own_container && touches_life(plan.permissions))
         .then(|| {
             let mut containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);

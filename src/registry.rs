@@ -60,6 +60,12 @@ impl Registries {
         self.store.of(&name::name(registry)).await
     }
 
+    /// The key under which the docker CLI keeps the credentials of a registry.
+    #[must_use]
+    pub fn key(registry: &str) -> String {
+        name::key(&name::name(registry)).to_owned()
+    }
+
     /// The value of the engine's `X-Registry-Auth`, for a request about that registry and no other.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 pub(crate) mod authorization;
 mod body;
+pub mod compose;
 pub mod containers;
 mod detail;
 pub mod hosts;
@@ -11,6 +12,7 @@ mod logs;
 pub mod networks;
 mod outcome;
 pub mod plugins;
+mod project;
 mod prune;
 mod pull;
 mod redaction;
@@ -35,5 +37,6 @@ pub const TOOLSETS: &[&Toolset] = &[
     &system::SYSTEM,
     &swarm::SWARM,
     &plugins::PLUGINS,
+    &compose::COMPOSE,
     &registry::REGISTRY,
 ];

@@ -38,6 +38,7 @@ mod networks;
 mod own_container;
 mod plugins;
 mod probe;
+mod projects;
 mod proxy_config;
 mod prunes;
 mod push;

@@ -120,6 +120,11 @@ impl Rig {
         Self::with_secrets(link, &[], set)
     }
 
+    /// A gateway of the test's own.
+    pub fn of(gateway: Arc<Gateway>) -> Self {
+        Self { gateway, prefix: format!("qm-{:08x}", rand()) }
+    }
+
     /// Many hosts, by their specifications; calls name theirs themselves.
     pub fn among(environment: Environment, specs: &[String]) -> Self {
         Self { gateway: gateway_in(environment, specs, open), prefix: format!("qm-{:08x}", rand()) }

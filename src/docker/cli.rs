@@ -41,6 +41,7 @@ pub struct Cli {
     marks: Vec<Mark>,
     input: Vec<u8>,
     directory: Option<PathBuf>,
+    prefix: Option<String>,
     kept: usize,
 }
 
@@ -88,6 +89,7 @@ impl Docker {
             marks: Vec::new(),
             input: Vec::new(),
             directory: None,
+            prefix: None,
             kept: KEPT,
         })
     }
@@ -129,6 +131,13 @@ impl Cli {
     #[must_use]
     pub fn within(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// Takes this off every path that it prints: it reads a private copy of what lies elsewhere.
+    #[must_use]
+    pub fn unprefixed(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
         self
     }
 

@@ -36,6 +36,8 @@ pub enum ObjectKind {
     Plugin,
     /// A record of the builder's cache.
     BuildCache,
+    /// A project, as it is defined and not as it runs.
+    Project,
 }
 
 impl ObjectKind {
@@ -54,6 +56,7 @@ impl ObjectKind {
             Self::Config => "config",
             Self::Plugin => "plugin",
             Self::BuildCache => "cache record",
+            Self::Project => "project",
         }
     }
 }
@@ -106,6 +109,13 @@ impl Object {
         let digest = hash(&[&Value::from(reference), privileges]);
         let (id, facts) = (reference.to_owned(), privileges.clone());
         Self { kind: ObjectKind::Plugin, asked: id.clone(), name: id.clone(), id, facts, digest, masks: Arc::default() }
+    }
+
+    /// What is defined somewhere else than at the engine: its definition is what it is.
+    #[must_use]
+    pub fn defined(kind: ObjectKind, name: &str, definition: &Value) -> Self {
+        let (digest, name) = (hash(&[definition]), name.to_owned());
+        Self { kind, asked: name.clone(), id: name.clone(), name, facts: Value::Null, digest, masks: Arc::default() }
     }
 
     /// A part of the engine's document, by JSON pointer.
@@ -306,6 +316,7 @@ pub(super) fn digest(kind: ObjectKind, facts: &Value) -> String {
         }
         ObjectKind::Plugin => &["/Id", "/Name", "/Config", "/Settings"],
         ObjectKind::BuildCache => &["/ID", "/CreatedAt"],
+        ObjectKind::Project => &[],
     };
     let mut values: Vec<Value> = parts.iter().map(|part| facts.pointer(part).cloned().unwrap_or_default()).collect();
     // The engine keeps these in maps: every look shows them in another order.

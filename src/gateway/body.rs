@@ -98,25 +98,48 @@ pub fn networks_of_service(document: &Value) -> impl Iterator<Item = &str> {
 /// # Errors
 /// Those of the looks that a rule needs; what cannot be looked at counts as the worst.
 pub async fn judge(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Result<Vec<Finding>> {
-    let judged = plan.body.is_some() || plan.enters;
+    let judged = !plan.bodies.is_empty() || plan.enters;
     if !judged || Rule::ALL.iter().all(|rule| bodies.verdict(*rule) == Verdict::Allow) {
         return Ok(Vec::new());
     }
-    // In a box: this future stands in those of every call.
-    let seen = Box::pin(seen::look(plan, bodies, reading)).await?;
-    let mut findings = findings(plan, bodies, &seen);
-    findings.retain(|finding| finding.verdict != Verdict::Allow);
+    let mut findings = Vec::new();
+    for judged in Judged::all(plan) {
+        // In a box: this future stands in those of every call.
+        let seen = Box::pin(seen::look(&judged, bodies, reading)).await?;
+        for finding in findings_of(&judged, bodies, &seen) {
+            if finding.verdict != Verdict::Allow && !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
     Ok(findings)
 }
 
-/// Every rule that a plan hits, the hardest verdict first.
-fn findings(plan: &Plan, bodies: &Bodies, seen: &Seen) -> Vec<Finding> {
+/// What is judged at a time: a document, and what the plan is about.
+#[derive(Debug, Clone, Copy)]
+struct Judged<'a> {
+    plan: &'a Plan,
+    body: Option<&'a Body>,
+    /// Whether the containers of the plan are entered, which is judged once.
+    enters: bool,
+}
+
+impl<'a> Judged<'a> {
+    fn all(plan: &'a Plan) -> impl Iterator<Item = Self> {
+        let bodies = plan.bodies.iter().map(Some).chain(plan.bodies.is_empty().then_some(None));
+        bodies.enumerate().map(move |(position, body)| Self { plan, body, enters: plan.enters && position == 0 })
+    }
+}
+
+/// Every rule that a part of a plan hits, the hardest verdict first.
+fn findings_of(judged: &Judged<'_>, bodies: &Bodies, seen: &Seen) -> Vec<Finding> {
     let verdict = |hit: &Hit| match &hit.allowable {
         Some(path) if path::is_allowed(path, &bodies.binds_allow) => Verdict::Allow,
         _ => bodies.verdict(hit.rule),
     };
     let mut findings: Vec<Finding> = Vec::new();
-    for hit in hits(plan, seen) {
+    for hit in hits(judged, seen) {
         let finding = Finding { rule: hit.rule, verdict: verdict(&hit), value: hit.value };
         if !findings.contains(&finding) {
             findings.push(finding);
@@ -126,9 +149,9 @@ fn findings(plan: &Plan, bodies: &Bodies, seen: &Seen) -> Vec<Finding> {
     findings
 }
 
-fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
-    let mut hits = Vec::new();
-    if let Some(Body { kind, document }) = &plan.body {
+fn hits(judged: &Judged<'_>, seen: &Seen) -> Vec<Hit> {
+    let (plan, mut hits) = (judged.plan, Vec::new());
+    if let Some(Body { kind, document }) = judged.body {
         hits.extend(match kind {
             BodyKind::Container => of_container(plan, document, seen),
             BodyKind::Service => of_service(plan, document, seen),
@@ -149,7 +172,7 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
             hits.extend(words::labels(map(document, "Labels"), &plan.marks, "Labels"));
         }
     }
-    if plan.enters {
+    if judged.enters {
         let containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);
         hits.extend(containers.flat_map(|object| inspected::entered(&object.facts, seen)));
     }

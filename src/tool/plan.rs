@@ -82,8 +82,8 @@ pub struct Plan {
     pub objects: Vec<Object>,
     /// What it was asked to act on and cannot: the answer reports these one by one.
     pub missing: Vec<(String, Error)>,
-    /// What will be sent to create or change something.
-    pub body: Option<Body>,
+    /// What will be sent to create or change something: one document, but for a whole project.
+    pub bodies: Vec<Body>,
     /// Images that it fetches, makes or uses, as they were named.
     pub images: Vec<String>,
     /// Whether it runs code in its containers or puts files into them: then they are judged by what they are.
@@ -143,7 +143,7 @@ impl Plan {
             permissions: access.always,
             objects: Vec::new(),
             missing: Vec::new(),
-            body: None,
+            bodies: Vec::new(),
             images: Vec::new(),
             enters: false,
             marks: BTreeMap::new(),
@@ -172,23 +172,23 @@ impl Plan {
         self
     }
 
-    /// Sets what will be sent.
+    /// Adds what will be sent.
     ///
     /// # Errors
     /// `internal` when it cannot be written.
     pub fn sending(mut self, kind: BodyKind, body: &impl Serialize) -> Result<Self> {
         let document = serde_json::to_value(body)
             .map_err(|error| Error::internal("a request cannot be written").detail(error.to_string()))?;
-        self.body = Some(Body { kind, document });
+        self.bodies.push(Body { kind, document });
         Ok(self)
     }
 
-    /// What will be sent, as it was planned and judged.
+    /// What will be sent of one document, as it was planned and judged.
     ///
     /// # Errors
     /// `internal` when the plan has no such body.
     pub fn sent<T: DeserializeOwned>(&self) -> Result<T> {
-        let document = self.body.as_ref().map(|body| body.document.clone()).unwrap_or_default();
+        let document = self.bodies.first().map(|body| body.document.clone()).unwrap_or_default();
         serde_json::from_value(document)
             .map_err(|error| Error::internal("the planned request cannot be read back").detail(error.to_string()))
     }

@@ -42,7 +42,7 @@ struct Running {
 pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source, &str) + Send + Sync)) -> Result<Ran> {
     // A program that finds nobody to speak to says so in its own words, and not in ours.
     cli.docker.engine().await?;
-    let Cli { docker, found, plugin, variables, logins, marks, input, directory, kept } = cli;
+    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, kept } = cli;
     let (home, found) = tokio::task::spawn_blocking(move || Home::make(&found, &logins).map(|home| (home, found)))
         .await
         .map_err(|error| Error::internal("a private directory cannot be made").detail(error.to_string()))??;
@@ -73,7 +73,7 @@ pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source,
     let group = Group::of(&child).ok_or_else(|| Error::internal("a program has no number"))?;
     let proxy = Proxy::serve(listener, docker.clone(), marks, group);
     let mut running = Running { docker, group, child: Some(child), home: Some(home), proxy: Some(proxy) };
-    let (status, output, messages) = running.attend(pipes, &input, kept, told).await?;
+    let (status, output, messages) = running.attend(pipes, &input, kept, prefix.as_deref(), told).await?;
     let notes = running.proxy.as_ref().map(Proxy::told).unwrap_or_default();
     running.ended().await;
     let what = plugin.unwrap_or_else(|| arguments.first().map_or("", String::as_str));
@@ -87,12 +87,16 @@ impl Running {
         (stdin, stdout, stderr): (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>),
         input: &[u8],
         kept: usize,
+        prefix: Option<&str>,
         told: &(dyn Fn(Source, &str) + Send + Sync),
     ) -> Result<(ExitStatus, Beginning, Ending)> {
         let (output, messages) = (Mutex::new(Beginning::default()), Mutex::new(Ending::default()));
         // What names the private directory names this machine.
         let private = self.home.as_ref().map(|home| home.path().display().to_string()).unwrap_or_default();
-        let plain = |line: &str| line.replace(&private, "<private>");
+        let plain = |line: &str| {
+            let line = line.replace(&private, "<private>");
+            prefix.map_or(line.clone(), |prefix| line.replace(prefix, ""))
+        };
         let status = {
             let feeding = async {
                 if let Some(mut stdin) = stdin {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{
-    container,
+    Judged, container,
     mounts::{self, Disguise},
     path::Own,
     read::{part, text},
@@ -92,12 +92,12 @@ pub(super) fn project(document: &Value) -> &str {
 ///
 /// # Errors
 /// `not_found` for a container that the body names and that is not there, and those of the daemon.
-pub(super) async fn look(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Result<Seen> {
+pub(super) async fn look(judged: &Judged<'_>, bodies: &Bodies, reading: &Docker) -> Result<Seen> {
     let mut seen = Seen { own: Own { root: None, socket: socket(reading) }, ..Seen::default() };
-    let body = plan.body.as_ref();
+    let Judged { plan, body, enters } = *judged;
     let document = body.map(|body| &body.document);
     let host = document.map(|document| part(document, &["HostConfig"]));
-    let entered: Vec<&Object> = if plan.enters { containers(plan).collect() } else { Vec::new() };
+    let entered: Vec<&Object> = if enters { containers(plan).collect() } else { Vec::new() };
 
     let others = host.into_iter().flat_map(|host| container::namespaces(host).chain(container::volumes_from(host)));
     let mut wanted: Vec<(String, bool)> = others.map(|name| (name.to_owned(), true)).collect();

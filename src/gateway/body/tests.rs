@@ -12,8 +12,16 @@ use crate::{
 
 fn plan(kind: BodyKind, document: Value) -> Plan {
     let mut plan = Plan::declared(Access::READ);
-    plan.body = Some(Body { kind, document });
+    plan.bodies.push(Body { kind, document });
     plan
+}
+
+fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
+    Judged::all(plan).flat_map(|judged| super::hits(&judged, seen)).collect()
+}
+
+fn findings(plan: &Plan, bodies: &Bodies, seen: &Seen) -> Vec<Finding> {
+    Judged::all(plan).flat_map(|judged| findings_of(&judged, bodies, seen)).collect()
 }
 
 /// An engine of cgroup v2 with `runc`, a few containers and volumes.

@@ -1,0 +1,121 @@
+//! A project as compose puts it together, without running it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    docker::Docker,
+    error::Result,
+    redact::{self, Reveal},
+    tool::{Access, Call, Permission, Plan, Summary, Tool, text::count},
+    tools::project::Definition,
+};
+
+/// Shows a project as compose puts it together: files merged, variables filled in (values masked), paths checked.
+#[derive(Deserialize, Serialize, JsonSchema)]
+pub(super) struct ComposeConfig {
+    /// Its name. Default: the file's, else the directory's.
+    #[serde(default)]
+    project: Option<String>,
+    #[serde(flatten)]
+    definition: Definition,
+    /// Profiles to enable.
+    #[serde(default)]
+    profiles: Vec<String>,
+    /// Only these services. Default: all.
+    #[serde(default)]
+    services: Vec<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Config {
+    project: String,
+    services: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    networks: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    volumes: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    configs: Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    secrets: Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl Summary for Config {
+    fn summary(&self) -> String {
+        let services = self.services.as_object().map_or(0, serde_json::Map::len);
+        format!("project \"{}\" has {}", self.project, count(services, "service"))
+    }
+}
+
+impl Tool for ComposeConfig {
+    const NAME: &'static str = "compose_config";
+    const ACCESS: Access = Access::read(&[Permission::Files]);
+    type Output = Config;
+
+    async fn call(self, docker: &Docker, _: Plan, call: &Call) -> Result<Config> {
+        let rendered = self.definition.rendered(self.project.as_deref(), &self.profiles, docker, call).await?;
+        let warnings = rendered.warnings_on(docker);
+        rendered.know(&self.services)?;
+        let mut document = shown(rendered.document, docker.reveal());
+        let mut part = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
+        let mut services = part("services");
+        if let (Some(fields), false) = (services.as_object_mut(), self.services.is_empty()) {
+            fields.retain(|name, _| self.services.contains(name));
+        }
+        Ok(Config {
+            project: rendered.name,
+            services,
+            networks: part("networks"),
+            volumes: part("volumes"),
+            configs: part("configs"),
+            secrets: part("secrets"),
+            warnings,
+        })
+    }
+}
+
+/// The document with the values of its variables masked, and without what says nothing.
+fn shown(document: Value, reveal: &Reveal) -> Value {
+    let Value::Object(fields) = document else { return document };
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
+        let value = match (name.as_str(), value) {
+            ("environment" | "args" | "driver_opts" | "options", Value::Object(variables)) => {
+                let masked = |name: &str, value: &Value| match value.as_str() {
+                    Some(value) if !reveal.shows(name) => {
+                        let masked = redact::variable(&format!("{name}={value}"));
+                        masked.split_once('=').map_or(masked.clone(), |(_, value)| value.to_owned()).into()
+                    }
+                    _ => value.clone(),
+                };
+                variables.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect()
+            }
+            ("content", Value::String(content)) => format!("<redacted len={}>", content.len()).into(),
+            (_, Value::Array(items)) => items.into_iter().map(|item| shown(item, reveal)).collect(),
+            (_, value) => shown(value, reveal),
+        };
+        (name, value)
+    });
+    Value::Object(fields.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_masked_and_names_stay() {
+        let document = json!({"services": {"web": {
+            "environment": {"PASSWORD": "hunter2", "TZ": "UTC"}, "command": null,
+            "build": {"args": {"TOKEN": "hunter2"}},
+        }}, "configs": {"c": {"content": "hunter2"}}});
+        let shown = shown(document, &Reveal::default()).to_string();
+        assert!(!shown.contains("hunter2") && !shown.contains("command"), "{shown}");
+        assert!(shown.contains("PASSWORD") && shown.contains("TOKEN") && shown.contains("UTC"), "{shown}");
+    }
+}
