@@ -37,14 +37,7 @@ impl Yard {
         let root = tempfile::tempdir().unwrap();
         let roots = vec![root.path().join("work")];
         fs::create_dir(&roots[0]).unwrap();
-        let mut environment = environment();
-        let programs = std::path::Path::new(&lab("LAB_DOCKER")).parent().unwrap().display().to_string();
-        for (name, value) in
-            [("PATH", format!("{programs}:/usr/bin:/bin")), ("QUAYMASTER_CLI_PLUGINS", lab("LAB_COMPOSE_PLUGINS"))]
-        {
-            environment.variables.insert(name.into(), value);
-        }
-        let gateway = gateway_in(environment, &[spec.to_owned()], move |config| {
+        let gateway = gateway_in(environment(), &[spec.to_owned()], move |config| {
             set(config);
             config.files.roots = Some(roots);
         });
@@ -429,8 +422,7 @@ async fn an_up_that_is_taken_back_leaves_no_process() {
 async fn two_hosts_do_not_disturb_each_other() {
     let yards = [Yard::on(Link::Unix), Yard::on(Link::Ssh)];
     yards.iter().for_each(Yard::three);
-    let (one, other) =
-        tokio::join!(yards[0].call("compose_up", json!({})), yards[1].call("compose_up", json!({})));
+    let (one, other) = tokio::join!(yards[0].call("compose_up", json!({})), yards[1].call("compose_up", json!({})));
     one.ok();
     other.ok();
     for yard in &yards {

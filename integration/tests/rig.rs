@@ -51,10 +51,15 @@ impl Link {
     }
 }
 
-/// The environment of the lab's person: its home holds the ssh keys and known hosts.
+/// The environment of the lab's person: its home holds the ssh keys and known hosts, its path the docker CLI.
 pub fn environment() -> Environment {
+    let programs = lab("LAB_DOCKER");
+    let programs = Path::new(&programs).parent().unwrap_or(Path::new("/")).display().to_string();
     Environment {
-        variables: BTreeMap::new(),
+        variables: BTreeMap::from([
+            ("PATH".to_owned(), format!("{programs}:/usr/bin:/bin")),
+            ("QUAYMASTER_CLI_PLUGINS".to_owned(), lab("LAB_COMPOSE_PLUGINS")),
+        ]),
         home: Some(lab("LAB_HOME").into()),
         user: Some("root".into()),
         working_directory: lab("LAB_DIR").into(),
@@ -133,7 +138,7 @@ impl Rig {
     /// The same for a person with variables.
     pub fn with_secrets(link: Link, variables: &[(&str, &str)], set: impl FnOnce(&mut Config)) -> Self {
         let mut environment = environment();
-        environment.variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        environment.variables.extend(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let gateway = gateway_in(environment, &[format!("lab={}", link.endpoint())], set);
         Self { gateway, prefix: format!("qm-{:08x}", rand()) }
     }

@@ -5,3 +5,4 @@ mod kept;
 mod nodes;
 mod rig;
 mod services;
+mod stacks;

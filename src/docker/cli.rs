@@ -43,6 +43,7 @@ pub struct Cli {
     directory: Option<PathBuf>,
     prefix: Option<String>,
     kept: usize,
+    any_status: bool,
 }
 
 /// What a run came to.
@@ -53,6 +54,8 @@ pub struct Ran {
     pub messages: String,
     /// Whether it printed more than was kept.
     pub is_cut: bool,
+    /// What it ended with: 0, but for a run that takes any status.
+    pub status: i32,
     /// What passed the rules for bodies, but not in silence; and what was refused although the program went on.
     pub notes: Vec<String>,
 }
@@ -91,6 +94,7 @@ impl Docker {
             directory: None,
             prefix: None,
             kept: KEPT,
+            any_status: false,
         })
     }
 }
@@ -145,6 +149,13 @@ impl Cli {
     #[must_use]
     pub fn keeping(mut self, bytes: usize) -> Self {
         self.kept = bytes;
+        self
+    }
+
+    /// Takes a status of its own for an answer: it is that of a command that it runs.
+    #[must_use]
+    pub fn with_any_status(mut self) -> Self {
+        self.any_status = true;
         self
     }
 

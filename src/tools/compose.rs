@@ -3,6 +3,7 @@
 mod build;
 mod config;
 mod down;
+mod run;
 mod shared;
 mod up;
 
@@ -17,6 +18,7 @@ pub const COMPOSE: Toolset = Toolset {
         def::<up::ComposeUp>,
         def::<build::ComposeBuild>,
         def::<build::ComposePull>,
+        def::<run::ComposeRun>,
         def::<down::ComposeDown>,
     ],
 };

@@ -9,6 +9,7 @@ mod copies;
 mod named;
 mod rehearsal;
 mod rendered;
+mod stack;
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +66,7 @@ impl Definition {
     ///
     /// # Errors
     /// `denied` for a file that must not be read, naming key and path; `invalid`, `not_found`.
-    async fn copied(&self, call: &Call) -> Result<Copied> {
+    async fn copied(&self, reader: Reader, call: &Call) -> Result<Copied> {
         let copies = Copies::new()?;
         let files = call.files();
         let directory = match &self.directory {
@@ -83,7 +84,7 @@ impl Definition {
                 let base = directory.unwrap_or_else(|| NOWHERE.into());
                 let place = base.join(INLINE);
                 copies.write(&place, yaml.as_bytes())?;
-                Copying::new(files, &copies).inline(yaml, &base, self.directory.is_some()).await?;
+                Copying::new(files, &copies, reader).inline(yaml, &base, self.directory.is_some()).await?;
                 return Ok(Copied { files: vec![copies.place(&place)], copies, directory: base });
             }
             (None, Some(directory)) if self.files.is_empty() => {
@@ -108,7 +109,7 @@ impl Definition {
                 (directory, compose)
             }
         };
-        Copying::new(files, &copies).compose(&compose, &directory).await?;
+        Copying::new(files, &copies, reader).compose(&compose, &directory).await?;
         let files = compose.iter().map(|file| copies.place(file)).collect();
         Ok(Copied { copies, files, directory })
     }
@@ -124,11 +125,8 @@ impl Definition {
         docker: &Docker,
         call: &Call,
     ) -> Result<Rendered> {
-        let Copied { copies, files, directory } = self.copied(call).await?;
-        let mut arguments = vec![
-            "--project-directory".to_owned(),
-            copies.place(&directory).display().to_string(),
-        ];
+        let Copied { copies, files, directory } = self.copied(Reader::Compose, call).await?;
+        let mut arguments = vec!["--project-directory".to_owned(), copies.place(&directory).display().to_string()];
         if let Some(project) = project {
             arguments.extend(["--project-name".to_owned(), name(project)?.to_owned()]);
         }
@@ -157,6 +155,15 @@ impl Definition {
     }
 }
 
+/// Who puts a project together, as each reads other files by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// `docker compose`, which fills in variables out of `.env` in the project's directory.
+    Compose,
+    /// `docker stack`, which does not.
+    Stack,
+}
+
 /// A copy, where its compose files are in it, and the project's own directory.
 struct Copied {
     copies: Copies,
@@ -176,8 +183,9 @@ async fn usual(directory: &Path) -> Result<Vec<PathBuf>> {
             }
         }
         if found.is_empty() {
-            return Err(Error::not_found("argument \"directory\": there is no compose file in it")
-                .hint("it is looked for as compose.yaml, compose.yml, docker-compose.yml; name others with \"files\""));
+            return Err(Error::not_found("argument \"directory\": there is no compose file in it").hint(
+                "it is looked for as compose.yaml, compose.yml, docker-compose.yml; name others with \"files\"",
+            ));
         }
     }
     Ok(found)
@@ -193,7 +201,8 @@ fn placed(directory: &Path, file: &str) -> PathBuf {
 /// # Errors
 /// `invalid`.
 pub(crate) fn name(project: &str) -> Result<&str> {
-    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "_-".contains(character);
+    let plain =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "_-".contains(character);
     let begins = project.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
     if begins && project.len() <= 255 && project.chars().all(plain) {
         return Ok(project);
@@ -279,8 +288,10 @@ impl Rendered {
         let known: Vec<&str> = self.services().map(|(name, _)| name).collect();
         match asked.into_iter().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
-            Some(name) => Err(Error::not_found(format!("project {} has no service {}", quote(&self.name), quote(name)))
-                .hint(format!("it has {}; others may need a profile", known.join(", ")))),
+            Some(name) => {
+                Err(Error::not_found(format!("project {} has no service {}", quote(&self.name), quote(name)))
+                    .hint(format!("it has {}; others may need a profile", known.join(", "))))
+            }
         }
     }
 

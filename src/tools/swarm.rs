@@ -2,6 +2,7 @@
 
 mod cluster;
 mod configs;
+mod deploy;
 mod kept;
 mod membership;
 mod nodes;
@@ -63,6 +64,8 @@ pub const SWARM: Toolset = Toolset {
         fleet::<stacks::StackLs>,
         def::<stacks::StackPs>,
         def::<stacks::StackServices>,
+        def::<deploy::StackDeploy>,
+        def::<deploy::StackRm>,
     ],
 };
 

@@ -42,7 +42,7 @@ struct Running {
 pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source, &str) + Send + Sync)) -> Result<Ran> {
     // A program that finds nobody to speak to says so in its own words, and not in ours.
     cli.docker.engine().await?;
-    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, kept } = cli;
+    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, kept, any_status } = cli;
     let (home, found) = tokio::task::spawn_blocking(move || Home::make(&found, &logins).map(|home| (home, found)))
         .await
         .map_err(|error| Error::internal("a private directory cannot be made").detail(error.to_string()))??;
@@ -77,6 +77,10 @@ pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source,
     let notes = running.proxy.as_ref().map(Proxy::told).unwrap_or_default();
     running.ended().await;
     let what = plugin.unwrap_or_else(|| arguments.first().map_or("", String::as_str));
+    if let (true, Some(code), true) = (any_status, status.code(), notes.refusals.is_empty()) {
+        let Beginning { text, is_cut } = output;
+        return Ok(Ran { output: text, messages: messages.text(), is_cut, status: code, notes: notes.notes });
+    }
     concluded(what, status, output, &messages, notes)
 }
 
@@ -175,7 +179,7 @@ fn concluded(what: &str, status: ExitStatus, output: Beginning, messages: &Endin
     let Told { refusals, mut notes } = told;
     if status.success() {
         notes.extend(refusals.iter().map(|refusal| format!("refused: {}", refusal.message())));
-        return Ok(Ran { output: output.text, messages: messages.text(), is_cut: output.is_cut, notes });
+        return Ok(Ran { output: output.text, messages: messages.text(), is_cut: output.is_cut, status: 0, notes });
     }
     let last = messages.last(LAST);
     let last: String = if last.is_empty() { "it said nothing".to_owned() } else { last };

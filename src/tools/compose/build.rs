@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shared::{Told, logins};
 use crate::{
-    docker::Docker,
+    docker::{Docker, cli::Program},
     error::{Error, Result},
     tool::{Access, BodyKind, Call, Course, Effect, LONGEST_JOB, Permission, Plan, Summary, Tool, text::count},
     tools::project::{Definition, Rendered},
@@ -77,6 +77,7 @@ impl Summary for Images {
 
 impl Tool for ComposeBuild {
     const NAME: &'static str = "compose_build";
+    const PROGRAM: Option<Program> = Some(Program::Compose);
     const ACCESS: Access = Access::destroy(&[Permission::Images]).down_to(Effect::Mutate);
     const COURSE: Option<Course> = Some(Course::Job);
     type Output = Images;
@@ -113,6 +114,7 @@ impl ComposeBuild {
 
 impl Tool for ComposePull {
     const NAME: &'static str = "compose_pull";
+    const PROGRAM: Option<Program> = Some(Program::Compose);
     const ACCESS: Access = Access::mutate(&[Permission::Images]);
     const COURSE: Option<Course> = Some(Course::Job);
     const OPEN_WORLD: bool = true;
@@ -149,8 +151,9 @@ fn chosen(rendered: &Rendered, asked: &[String], field: &str) -> Result<Vec<Stri
     let named = rendered.services().filter(|(_, service)| service.get(field).is_some_and(|field| !field.is_null()));
     let all: Vec<String> = named.map(|(name, _)| name.to_owned()).collect();
     if let Some(other) = asked.iter().find(|name| !all.contains(name)) {
-        return Err(Error::invalid(format!("service \"{other}\" has no \"{field}\" in the project"))
-            .hint("leave it out"));
+        return Err(
+            Error::invalid(format!("service \"{other}\" has no \"{field}\" in the project")).hint("leave it out")
+        );
     }
     if all.is_empty() {
         return Err(Error::invalid(format!("no service of the project has \"{field}\"")).hint("there is nothing to do"));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    docker::Docker,
+    docker::{Docker, cli::Program},
     error::Result,
     redact::{self, Reveal},
     tool::{Access, Call, Permission, Plan, Summary, Tool, text::count},
@@ -53,6 +53,7 @@ impl Summary for Config {
 
 impl Tool for ComposeConfig {
     const NAME: &'static str = "compose_config";
+    const PROGRAM: Option<Program> = Some(Program::Compose);
     const ACCESS: Access = Access::read(&[Permission::Files]);
     type Output = Config;
 

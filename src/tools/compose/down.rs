@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::shared::{Told, containers};
 use crate::{
-    docker::{Docker, Filters, Target, names::quote},
+    docker::{Docker, Filters, Target, cli::Program, names::quote},
     error::{Error, Kind, Result},
     tool::{Access, Call, Course, LONGEST_JOB, Object, Permission, Plan, Summary, Tool, text::count},
     tools::{
@@ -49,9 +49,10 @@ impl Summary for Downed {
 
 impl Tool for ComposeDown {
     const NAME: &'static str = "compose_down";
+    const PROGRAM: Option<Program> = Some(Program::Compose);
     const CORE: bool = true;
-    const ACCESS: Access =
-        Access::destroy(&[Permission::Create, Permission::Lifecycle, Permission::Networks]).sometimes(Permission::Volumes);
+    const ACCESS: Access = Access::destroy(&[Permission::Create, Permission::Lifecycle, Permission::Networks])
+        .sometimes(Permission::Volumes);
     const COURSE: Option<Course> = Some(Course::Job);
     type Output = Downed;
 
@@ -85,7 +86,8 @@ impl Tool for ComposeDown {
     }
 
     async fn call(self, docker: &Docker, _: Plan, call: &Call) -> Result<Downed> {
-        let mut arguments: Vec<String> = ["--project-name", &self.project, "down", "--remove-orphans"].map(str::to_owned).into();
+        let mut arguments: Vec<String> =
+            ["--project-name", &self.project, "down", "--remove-orphans"].map(str::to_owned).into();
         arguments.extend(self.volumes.then(|| "--volumes".to_owned()));
         if let Some(grace) = self.grace {
             arguments.extend(["--timeout".to_owned(), grace.to_string()]);

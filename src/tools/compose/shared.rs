@@ -9,11 +9,11 @@ use crate::{
         Docker, Filters, Target,
         cli::{Cli, Source},
     },
-    error::Result,
-    tool::{Call, Progress},
+    error::{Kind, Result},
+    tool::{Call, Permission, Progress},
     tools::{
         authorization::Authorization,
-        project::PROJECT,
+        project::{PROJECT, Rendered},
         pull::reference::Reference,
         view::{container_name, text},
     },
@@ -85,4 +85,44 @@ pub(super) async fn state(docker: &Docker, project: &str) -> Result<Vec<String>>
     lines.sort();
     lines.truncate(MOST);
     Ok(lines)
+}
+
+/// What is needed beside the containers, by what of a project is not there yet: its networks, volumes and images.
+pub(super) async fn missing_parts(rendered: &Rendered, reading: &Docker) -> Result<Vec<Permission>> {
+    let mut needed = Vec::new();
+    for (kind, permission) in [("networks", Permission::Networks), ("volumes", Permission::Volumes)] {
+        let own = rendered.document.get(kind).and_then(Value::as_object).into_iter().flatten();
+        for (_, one) in own {
+            let name = text(one, "name");
+            let found = match kind {
+                _ if name.is_empty() || one.get("external").is_some() => continue,
+                "networks" => reading.network(kind, name).await,
+                _ => reading.volume(kind, name).await,
+            };
+            match found {
+                Ok(_) => {}
+                Err(error) if error.kind() == Kind::NotFound => {
+                    needed.push(permission);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    if lacks_images(rendered.images(), reading).await? {
+        needed.push(Permission::Images);
+    }
+    Ok(needed)
+}
+
+/// Whether an image is not there yet.
+pub(super) async fn lacks_images(images: impl Iterator<Item = &str>, reading: &Docker) -> Result<bool> {
+    for image in images {
+        match reading.image("image", image).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == Kind::NotFound => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }

@@ -10,10 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::shared::{Told, logins, state};
+use super::shared::{Told, lacks_images, logins, state};
 use crate::{
     config::Mode,
-    docker::Docker,
+    docker::{Docker, cli::Program},
     error::{Kind, Result},
     tool::{Access, Call, Course, Effect, LONGEST_JOB, Permission, Plan, Summary, Tool},
     tools::project::{Change, Definition, Rehearsal, Rendered, Step},
@@ -95,6 +95,7 @@ impl Summary for Upped {
 
 impl Tool for ComposeUp {
     const NAME: &'static str = "compose_up";
+    const PROGRAM: Option<Program> = Some(Program::Compose);
     const CORE: bool = true;
     const ACCESS: Access = Access::destroy(&[])
         .down_to(Effect::Read)
@@ -151,7 +152,8 @@ impl Tool for ComposeUp {
         warnings.extend(notes);
         let told = Told::new(call);
         let ran = cli.run(&self.arguments(&rendered, docker, false), &told.listener()).await;
-        let ran = ran.map_err(|error| error.hint("compose_ps shows how far it came; compose_logs why a container ended"))?;
+        let ran =
+            ran.map_err(|error| error.hint("compose_ps shows how far it came; compose_logs why a container ended"))?;
         warnings.extend(ran.notes);
         let changes = Rehearsal::of(&told.lines()).steps;
         let containers = state(docker, &project).await?;
@@ -219,23 +221,11 @@ impl ComposeUp {
         needs.extend(makes("volume").then_some(Permission::Volumes));
         needs.extend(puts_files(&rendered.document).then_some(Permission::Files));
         let fetches = self.build || rendered.builds() || self.pull == Some(Pull::Always);
-        if fetches || lacks(rendered.images(), reading).await? {
+        if fetches || lacks_images(rendered.images(), reading).await? {
             needs.push(Permission::Images);
         }
         Ok(needs)
     }
-}
-
-/// Whether an image is not there yet.
-async fn lacks(images: impl Iterator<Item = &str>, reading: &Docker) -> Result<bool> {
-    for image in images {
-        match reading.image("image", image).await {
-            Ok(_) => {}
-            Err(error) if error.kind() == Kind::NotFound => return Ok(true),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
 }
 
 /// Whether files are put into containers: compose does so with what is written in the project itself.

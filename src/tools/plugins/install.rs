@@ -267,7 +267,7 @@ mod tests {
         assert!(one.is_of(&one) && !one.is_of(&other));
         assert_eq!(one.sent::<Value>().unwrap()["Privileges"][0]["Value"], json!(["host"]));
         let dry = planned(InstallPlugin::ACCESS, true, "a/b:1", &json!([])).unwrap();
-        assert!(dry.effect == Effect::Read && dry.body.is_none() && !dry.permissions.has(Permission::System));
+        assert!(dry.effect == Effect::Read && dry.bodies.is_empty() && !dry.permissions.has(Permission::System));
     }
 
     #[test]

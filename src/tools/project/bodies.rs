@@ -137,27 +137,25 @@ fn of_build(build: &Value) -> Value {
     })
 }
 
-fn items<'a>(service: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn items<'a>(service: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
     service.get(field).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// A number that is written as a text where it was a size.
-fn number(service: &Value, places: &[&str]) -> Option<i64> {
+pub(super) fn number(service: &Value, places: &[&str]) -> Option<i64> {
     let found = places.iter().find_map(|place| service.pointer(&format!("/{place}")));
     found.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()))
 }
 
 /// A map, also where it is written as a list of `NAME=value`.
-fn words(value: Option<&Value>) -> Value {
+pub(super) fn words(value: Option<&Value>) -> Value {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
     };
     let fields: Map<String, Value> = match value {
-        Some(Value::Object(fields)) => {
-            fields.iter().map(|(name, value)| (name.clone(), text(value).into())).collect()
-        }
+        Some(Value::Object(fields)) => fields.iter().map(|(name, value)| (name.clone(), text(value).into())).collect(),
         Some(Value::Array(items)) => items
             .iter()
             .filter_map(Value::as_str)
@@ -170,16 +168,16 @@ fn words(value: Option<&Value>) -> Value {
 }
 
 /// Names with addresses, as a list of `name:address`.
-fn hosts(value: Option<&Value>) -> Value {
+pub(super) fn hosts(value: Option<&Value>) -> Value {
     match value {
         Some(Value::Object(fields)) => {
             let addresses = |value: &Value| match value {
                 Value::Array(items) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
                 other => vec![other.as_str().unwrap_or_default().to_owned()],
             };
-            let each = fields.iter().flat_map(|(name, value)| {
-                addresses(value).into_iter().map(move |address| format!("{name}:{address}"))
-            });
+            let each = fields
+                .iter()
+                .flat_map(|(name, value)| addresses(value).into_iter().map(move |address| format!("{name}:{address}")));
             each.collect::<Vec<_>>().into()
         }
         Some(list @ Value::Array(_)) => list.clone(),
@@ -286,7 +284,10 @@ mod tests {
         let host = &body["HostConfig"];
         assert_eq!(body["Env"], json!(["A=x$y", "B="]));
         assert_eq!(body["Labels"], json!({"traefik.enable": "true", PROJECT: "shop"}));
-        assert_eq!((&host["Privileged"], &host["PidMode"], &host["IpcMode"]), (&json!(true), &json!("host"), &Value::Null));
+        assert_eq!(
+            (&host["Privileged"], &host["PidMode"], &host["IpcMode"]),
+            (&json!(true), &json!("host"), &Value::Null)
+        );
         assert_eq!((&host["Memory"], &host["PidsLimit"]), (&json!(52_428_800), &json!(9)));
         assert_eq!(host["Mounts"][0]["Source"], json!("/"));
         assert_eq!(host["Mounts"][1]["Source"], json!("shop_data"));

@@ -12,7 +12,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
-use super::named::{Named, Role, named, no_own_variable, no_own_variables};
+use super::{
+    Reader,
+    named::{Named, Role, named, no_own_variable, no_own_variables},
+};
 use crate::{
     docker::names::quote,
     error::{Error, Kind, Result},
@@ -80,13 +83,14 @@ fn unwritten(error: &std::io::Error) -> Error {
 pub(super) struct Copying<'a> {
     files: &'a Files,
     copies: &'a Copies,
+    reader: Reader,
     read: BTreeMap<PathBuf, String>,
     size: u64,
 }
 
 impl<'a> Copying<'a> {
-    pub(super) fn new(files: &'a Files, copies: &'a Copies) -> Self {
-        Self { files, copies, read: BTreeMap::new(), size: 0 }
+    pub(super) fn new(files: &'a Files, copies: &'a Copies, reader: Reader) -> Self {
+        Self { files, copies, reader, read: BTreeMap::new(), size: 0 }
     }
 
     /// Copies compose files whose paths begin at a directory, and whatever they name.
@@ -151,7 +155,7 @@ impl<'a> Copying<'a> {
     async fn variables(&mut self, directory: &Path) -> Result<()> {
         let place = directory.join(VARIABLES);
         self.copies.directory(directory)?;
-        if tokio::fs::symlink_metadata(&place).await.is_ok() {
+        if self.reader == Reader::Compose && tokio::fs::symlink_metadata(&place).await.is_ok() {
             self.lines(VARIABLES, &place, true).await?;
         }
         Ok(())
@@ -164,17 +168,36 @@ impl<'a> Copying<'a> {
         lines.into_iter().try_for_each(no_own_variable).map_err(|error| error_in(path, &error))
     }
 
+    /// Copies a file whatever it holds.
+    ///
+    /// # Errors
+    /// As [`Copying::compose`].
+    pub(super) async fn payload(&mut self, key: &str, path: &Path) -> Result<()> {
+        let content = self.content(key, path).await?;
+        self.copies.write(path, &content)
+    }
+
     /// Copies one file, if it is there; answers what is in it.
     async fn copy(&mut self, key: &str, path: &Path, required: bool) -> Result<Option<String>> {
         if let Some(text) = self.read.get(path) {
             return Ok(Some(text.clone()));
         }
-        let written = path.to_str().ok_or_else(|| Error::invalid("a path of the project is no text"))?;
-        let source = match self.files.open(key, written).await {
-            Ok(source) => source,
+        let content = match self.content(key, path).await {
+            Ok(content) => content,
             Err(error) if !required && error.kind() == Kind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        self.copies.write(path, &content)?;
+        let text = String::from_utf8(content)
+            .map_err(|_| Error::invalid(format!("{} at {} is no text", quote(&path.to_string_lossy()), quote(key))))?;
+        self.read.insert(path.to_owned(), text.clone());
+        Ok(Some(text))
+    }
+
+    /// What is in a file, within the limits of a project.
+    async fn content(&mut self, key: &str, path: &Path) -> Result<Vec<u8>> {
+        let written = path.to_str().ok_or_else(|| Error::invalid("a path of the project is no text"))?;
+        let source = self.files.open(key, written).await?;
         let too_much = |what: &str| Err(Error::invalid(format!("{} at {} {what}", quote(written), quote(key))));
         if source.length > LARGEST {
             return too_much("is larger than 1 MiB");
@@ -186,10 +209,7 @@ impl<'a> Copying<'a> {
         let mut content = Vec::new();
         let read = source.file.take(LARGEST).read_to_end(&mut content).await;
         read.map_err(|error| Error::internal("a file of the project cannot be read").detail(error.to_string()))?;
-        self.copies.write(path, &content)?;
-        let Ok(text) = String::from_utf8(content) else { return too_much("is no text") };
-        self.read.insert(path.to_owned(), text.clone());
-        Ok(Some(text))
+        Ok(content)
     }
 }
 

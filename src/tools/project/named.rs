@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A file that is named, by a path that begins where the paths of its file begin.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Named {
     /// The key that names it, such as `services.web.env_file`.
     pub(super) key: String,
@@ -17,7 +17,7 @@ pub(super) struct Named {
 }
 
 /// What a file is for whoever names it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
     /// A compose file with a base of a service; its paths begin at its own directory.
     Base,

@@ -1,7 +1,7 @@
 //! What compose says that it would do, read off a dry run: the only one who knows.
 
-use serde::Serialize;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 /// What becomes of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -116,8 +116,7 @@ mod tests {
              DRY-RUN MODE -  Container dry-db-1  Stopping\n DRY-RUN MODE -  Container dry-db-1  Removed\n \
              DRY-RUN MODE -  Container dry-new-1  Created\n DRY-RUN MODE -  Container dry-new-1  Started\ntime=x\n";
         let rehearsal = Rehearsal::of(messages);
-        let steps: Vec<(&str, Change)> =
-            rehearsal.steps.iter().map(|step| (step.what.as_str(), step.change)).collect();
+        let steps: Vec<(&str, Change)> = rehearsal.steps.iter().map(|step| (step.what.as_str(), step.change)).collect();
         assert_eq!(
             steps,
             [

@@ -84,19 +84,27 @@ impl Rendered {
                 }
             }
         }
+        for (key, file) in self.kept() {
+            if self.is_nowhere(&file) {
+                return Err(nowhere(&key, &file));
+            }
+            inside(files, &key, &file, files::Kind::File).await?;
+        }
+        Ok(())
+    }
+
+    /// Files of this machine whose content goes to the engine, with the keys that name them.
+    pub(super) fn kept(&self) -> Vec<(String, String)> {
+        let mut kept = Vec::new();
         for kind in ["configs", "secrets"] {
-            let kept = self.document.get(kind).and_then(Value::as_object);
-            for (name, one) in kept.into_iter().flatten() {
+            let all = self.document.get(kind).and_then(Value::as_object);
+            for (name, one) in all.into_iter().flatten() {
                 if let Some(file) = text(one.get("file")) {
-                    let key = format!("{kind}.{name}.file");
-                    if self.is_nowhere(file) {
-                        return Err(nowhere(&key, file));
-                    }
-                    inside(files, &key, file, files::Kind::File).await?;
+                    kept.push((format!("{kind}.{name}.file"), file.to_owned()));
                 }
             }
         }
-        Ok(())
+        kept
     }
 
     async fn check_build(&self, key: &str, build: &Value, files: &Files) -> Result<()> {
@@ -113,7 +121,10 @@ impl Rendered {
         for field in ["cache_from", "cache_to"] {
             let mut places = build.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
             if let Some(place) = places.find(|place| place.contains("type=") && !place.contains("type=registry")) {
-                return Err(refused(&format!("{key}.{field}"), &format!("names {}, which is no registry", quote(place))));
+                return Err(refused(
+                    &format!("{key}.{field}"),
+                    &format!("names {}, which is no registry", quote(place)),
+                ));
             }
         }
         let key_of_context = format!("{key}.context");
@@ -173,7 +184,9 @@ async fn inside(files: &Files, key: &str, path: &str, kind: files::Kind) -> Resu
         Ok(_) if kind == files::Kind::File => {
             Err(Error::invalid(format!("{} at {} is a directory", quote(path), quote(key))).hint("name a file"))
         }
-        Ok(_) => Err(Error::invalid(format!("{} at {} is no directory", quote(path), quote(key))).hint("name a directory")),
+        Ok(_) => {
+            Err(Error::invalid(format!("{} at {} is no directory", quote(path), quote(key))).hint("name a directory"))
+        }
         // The CLI will say so, if it comes to that.
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -192,6 +205,10 @@ fn fetched(key: &str) -> Error {
 
 fn nowhere(key: &str, path: &str) -> Error {
     let written = path.strip_prefix(NOWHERE).unwrap_or(path);
-    Error::invalid(format!("{} at {} is relative, and no directory was given", quote(&format!(".{written}")), quote(key)))
-        .hint("give \"directory\", below an allowed root, or an absolute path of the host")
+    Error::invalid(format!(
+        "{} at {} is relative, and no directory was given",
+        quote(&format!(".{written}")),
+        quote(key)
+    ))
+    .hint("give \"directory\", below an allowed root, or an absolute path of the host")
 }
