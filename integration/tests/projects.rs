@@ -383,6 +383,38 @@ async fn images_are_built_and_pulled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_runs_once_in_a_container_of_its_own() {
+    for link in LINKS {
+        let yard = Yard::on(link);
+        yard.three();
+        let run = |more: Value| {
+            let mut arguments = json!({"service": "web"});
+            arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            arguments
+        };
+        let script = "echo $GREETING $MORE as $(id -u) in $(pwd); echo wrong >&2; exit 3";
+        let arguments = json!({
+            "command": ["sh", "-c", script], "env": {"MORE": "a b"}, "user": "65534", "working_dir": "/tmp",
+        });
+        let said = yard.call("compose_run", run(arguments)).await.text();
+        assert!(said.contains("hello a b as 65534 in /tmp"), "{link:?}: {said}");
+        assert!(said.contains("stderr:\nwrong") && said.contains("status 3"), "{link:?}: {said}");
+        assert_eq!(yard.counts().0, 0, "{link:?}");
+        // What takes too long is stopped, and its container goes with it.
+        let error = yard.call("compose_run", run(json!({"command": ["sleep", "600"], "timeout": 1}))).await.error();
+        assert_eq!(error["kind"], "timeout", "{link:?}: {error}");
+        for _ in 0..100 {
+            if yard.counts().0 == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(yard.counts().0, 0, "{link:?}");
+        yard.call("compose_down", json!({"volumes": true})).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_up_that_is_taken_back_leaves_no_process() {
     let yard = Yard::on(Link::Unix);
     // It waits for a container that never becomes healthy.

@@ -25,7 +25,7 @@ use crate::{
 const USUAL: u64 = 60;
 const LONGEST: u64 = 600;
 /// How long its container takes to come and to go, beside the command.
-const AROUND: Duration = Duration::from_secs(30);
+const AROUND: Duration = Duration::from_secs(10);
 /// What compose tells of containers, beside what the command says.
 const TOLD: &[&str] = &["Container ", "Network ", "Volume "];
 
