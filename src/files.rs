@@ -66,6 +66,8 @@ struct Inner {
 /// A place below a root, and everything that a refusal of it says.
 struct Found {
     place: Place,
+    /// Where that is, links followed.
+    path: PathBuf,
     refused: Refused,
 }
 
@@ -99,7 +101,7 @@ impl Files {
     /// file.
     pub async fn open(&self, argument: &str, path: &str) -> Result<Source> {
         self.blocking(argument, path, |inner, refused| {
-            let Found { place, refused } = inner.find(refused, Until::End)?;
+            let Found { place, refused, .. } = inner.find(refused, Until::End)?;
             let name = place.name.clone().ok_or_else(|| refused.directory())?;
             let file = walk::open_file(&place.directory, &name).map_err(|error| refused.read(&error))?;
             Source::new(file.into_std(), name.to_string_lossy().into_owned(), refused)
@@ -113,9 +115,9 @@ impl Files {
     /// As [`Files::open`]; `invalid` for what is no directory.
     pub async fn directory(&self, argument: &str, path: &str) -> Result<Directory> {
         self.blocking(argument, path, |inner, refused| {
-            let Found { place, refused } = inner.find(refused, Until::End)?;
+            let Found { place, path, refused } = inner.find(refused, Until::End)?;
             match place.name {
-                None => Ok(Directory::new(place.directory, inner.names.clone(), refused)),
+                None => Ok(Directory::new(place.directory, inner.names.clone(), refused, path)),
                 Some(_) => Err(refused.no_directory()),
             }
         })
@@ -128,7 +130,7 @@ impl Files {
     /// As [`Files::open`]; `invalid` for what is neither.
     pub async fn kind(&self, argument: &str, path: &str) -> Result<Kind> {
         self.blocking(argument, path, |inner, refused| {
-            let Found { place, refused } = inner.find(refused, Until::End)?;
+            let Found { place, refused, .. } = inner.find(refused, Until::End)?;
             let Some(name) = place.name else { return Ok(Kind::Directory) };
             let metadata = place.directory.symlink_metadata(&name).map_err(|error| refused.read(&error))?;
             if metadata.is_file() { Ok(Kind::File) } else { Err(refused.special()) }
@@ -159,6 +161,12 @@ impl Files {
             walk::is_writable(&directory).map_err(|error| refused.write(&error))
         })
         .await
+    }
+
+    /// The names that need naming, as lines of a `.dockerignore` that leaves them out of what a program sends.
+    #[must_use]
+    pub fn ignored(&self) -> String {
+        self.inner.names.ignored()
     }
 
     /// Does what may wait for a disk on a thread that may.
@@ -194,7 +202,7 @@ impl Inner {
                 return Err(refused.unmounted(&root));
             }
         }
-        Ok(Found { place, refused })
+        Ok(Found { place, path, refused })
     }
 
     /// Where a new file goes: its directory and its name, which must not be taken unless that is wanted.
@@ -202,7 +210,7 @@ impl Inner {
         if refused.path().ends_with('/') {
             return Err(refused.directory());
         }
-        let Found { place, refused } = self.find(refused, Until::Name)?;
+        let Found { place, refused, .. } = self.find(refused, Until::Name)?;
         let name = place.name.ok_or_else(|| refused.directory())?;
         match place.directory.symlink_metadata(&name) {
             Ok(metadata) if metadata.is_dir() => Err(refused.directory()),

@@ -185,6 +185,7 @@ impl Gateway {
             registries: Registries::new(&config, &environment),
             plans: Plans::default(),
             programs: Programs::new(&environment),
+            state: config.state.clone(),
         });
         let (account, own_container) = (environment.user.clone(), environment.container.clone());
         let fleet = Fleet::new(&config, Arc::new(environment));

@@ -2,8 +2,10 @@
 
 pub(crate) mod authorization;
 mod body;
+pub mod buildx;
 pub mod containers;
 mod detail;
+mod dockerfile;
 pub mod hosts;
 pub mod images;
 mod listing;
@@ -36,4 +38,5 @@ pub const TOOLSETS: &[&Toolset] = &[
     &swarm::SWARM,
     &plugins::PLUGINS,
     &registry::REGISTRY,
+    &buildx::BUILDX,
 ];

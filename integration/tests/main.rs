@@ -23,6 +23,7 @@ mod answers;
 mod audit;
 mod bodies;
 mod build;
+mod buildx;
 mod cleanup;
 mod cli;
 mod container_reads;

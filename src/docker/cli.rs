@@ -10,6 +10,7 @@ mod child;
 mod group;
 mod home;
 mod lines;
+mod private;
 mod programs;
 mod proxy;
 pub mod request;
@@ -22,6 +23,7 @@ use super::{Docker, judge::Mark, names::quote};
 use crate::error::{Error, Result};
 pub use home::Login;
 pub use lines::Source;
+pub use private::Private;
 use programs::Found;
 pub use programs::Programs;
 
@@ -41,6 +43,7 @@ pub struct Cli {
     marks: Vec<Mark>,
     input: Vec<u8>,
     directory: Option<PathBuf>,
+    private: Option<Private>,
     kept: usize,
 }
 
@@ -88,6 +91,7 @@ impl Docker {
             marks: Vec::new(),
             input: Vec::new(),
             directory: None,
+            private: None,
             kept: KEPT,
         })
     }
@@ -129,6 +133,13 @@ impl Cli {
     #[must_use]
     pub fn within(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// Keeps its private files until its last process has gone; what it prints does not tell where they were.
+    #[must_use]
+    pub fn holding(mut self, private: &Private) -> Self {
+        self.private = Some(private.clone());
         self
     }
 

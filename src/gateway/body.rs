@@ -98,13 +98,20 @@ pub fn networks_of_service(document: &Value) -> impl Iterator<Item = &str> {
 /// # Errors
 /// Those of the looks that a rule needs; what cannot be looked at counts as the worst.
 pub async fn judge(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Result<Vec<Finding>> {
-    let judged = plan.body.is_some() || plan.enters;
+    let judged = plan.body.is_some() || !plan.beside.is_empty() || plan.enters || plan.opens;
     if !judged || Rule::ALL.iter().all(|rule| bodies.verdict(*rule) == Verdict::Allow) {
         return Ok(Vec::new());
     }
     // In a box: this future stands in those of every call.
     let seen = Box::pin(seen::look(plan, bodies, reading)).await?;
     let mut findings = findings(plan, bodies, &seen);
+    for body in &plan.beside {
+        let plan = Plan { body: Some(body.clone()), beside: Vec::new(), ..plan.clone() };
+        let seen = Box::pin(seen::look(&plan, bodies, reading)).await?;
+        let more = self::findings(&plan, bodies, &seen);
+        findings.extend(more.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
     findings.retain(|finding| finding.verdict != Verdict::Allow);
     Ok(findings)
 }
@@ -149,6 +156,7 @@ fn hits(plan: &Plan, seen: &Seen) -> Vec<Hit> {
             hits.extend(words::labels(map(document, "Labels"), &plan.marks, "Labels"));
         }
     }
+    hits.extend(plan.opens.then(request::channel));
     if plan.enters {
         let containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);
         hits.extend(containers.flat_map(|object| inspected::entered(&object.facts, seen)));

@@ -84,6 +84,10 @@ pub struct Plan {
     pub missing: Vec<(String, Error)>,
     /// What will be sent to create or change something.
     pub body: Option<Body>,
+    /// What programs that it runs will send beside that, each judged as if it were all.
+    pub beside: Vec<Body>,
+    /// Whether it opens `BuildKit`'s own channel, which nobody can look into.
+    pub opens: bool,
     /// Images that it fetches, makes or uses, as they were named.
     pub images: Vec<String>,
     /// Whether it runs code in its containers or puts files into them: then they are judged by what they are.
@@ -144,6 +148,8 @@ impl Plan {
             objects: Vec::new(),
             missing: Vec::new(),
             body: None,
+            beside: Vec::new(),
+            opens: false,
             images: Vec::new(),
             enters: false,
             marks: BTreeMap::new(),
@@ -181,6 +187,24 @@ impl Plan {
             .map_err(|error| Error::internal("a request cannot be written").detail(error.to_string()))?;
         self.body = Some(Body { kind, document });
         Ok(self)
+    }
+
+    /// Adds what a program that it runs will send: it is judged, and what is asked about it is asked before.
+    ///
+    /// # Errors
+    /// `internal` when it cannot be written.
+    pub fn beside(mut self, kind: BodyKind, body: &impl Serialize) -> Result<Self> {
+        let document = serde_json::to_value(body)
+            .map_err(|error| Error::internal("a request cannot be written").detail(error.to_string()))?;
+        self.beside.push(Body { kind, document });
+        Ok(self)
+    }
+
+    /// Says that it opens `BuildKit`'s own channel.
+    #[must_use]
+    pub fn opening(mut self) -> Self {
+        self.opens = true;
+        self
     }
 
     /// What will be sent, as it was planned and judged.

@@ -1,9 +1,12 @@
 //! The gateway's credentials beside a request that makes a daemon speak to a registry.
 
+use std::collections::BTreeSet;
+
 use crate::{
     config::Endpoint,
-    docker::{Docker, Target, names::quote},
+    docker::{Docker, Target, cli::Login, names::quote},
     error::{Error, Kind, Result},
+    registry::{Credentials, Registries},
     secret::Secret,
     tool::Call,
 };
@@ -71,6 +74,43 @@ impl Authorization {
                 Ok(target)
             }
         }
+    }
+
+    /// The logins that a run of the docker CLI needs for these registries, and what is to be said where one is missing.
+    ///
+    /// `direct` says that the program itself speaks to the registries, and no daemon is told.
+    pub(crate) async fn logins(
+        registries: impl IntoIterator<Item = &str>,
+        direct: bool,
+        docker: &Docker,
+        call: &Call,
+    ) -> (Vec<Login>, Vec<String>) {
+        let (mut logins, mut notes) = (Vec::new(), Vec::new());
+        let registries: BTreeSet<String> = registries.into_iter().map(str::to_ascii_lowercase).collect();
+        for registry in &registries {
+            let found = call.registries().credentials(registry).await;
+            let mut unsent = |why: &str| notes.push(format!("no credentials for registry {}: {why}", quote(registry)));
+            let (user, password) = match found {
+                Ok(None) => continue,
+                Ok(Some(_)) if !direct && is_in_clear(&docker.config().endpoint) => {
+                    unsent("they do not travel over TCP without TLS");
+                    continue;
+                }
+                Ok(Some(Credentials::Password { username, password })) => (username, password),
+                Ok(Some(Credentials::Identity(token))) => (Login::TOKEN.to_owned(), token),
+                Ok(Some(Credentials::Registry(_))) => {
+                    unsent("a registry token cannot be handed to the docker CLI");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(registry, detail = error.detail_text(), "{error}");
+                    unsent(error.message());
+                    continue;
+                }
+            };
+            logins.push(Login { registry: Registries::key(registry), user, password });
+        }
+        (logins, notes)
     }
 
     /// A failure with what has to be known of the credentials: who is not let in may have come without them.

@@ -180,6 +180,24 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "hub_rate_limit: r",
         ],
     ),
+    (
+        "buildx",
+        &[
+            "buildx_build: d images",
+            "buildx_bake: d images",
+            "buildx_imagetools_inspect: r",
+            "buildx_imagetools_create: d images",
+            "buildx_ls: d images",
+            "buildx_inspect: d images",
+            "buildx_du: d images",
+            "buildx_history_ls: d images",
+            "buildx_history_inspect: d images",
+            "buildx_prune: d images",
+            "buildx_create: d images",
+            "buildx_use: d images",
+            "buildx_rm: d images",
+        ],
+    ),
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
@@ -206,7 +224,11 @@ const SOMETIMES: &[(&str, Permission)] = &[
     ("apply_plan", Permission::Images),
     ("apply_plan", Permission::Networks),
     ("apply_plan", Permission::Volumes),
+    ("buildx_rm", Permission::Volumes),
 ];
+
+/// What a builder in a container needs beside: it is made, started, spoken to inside, and removed.
+const OF_BUILDERS: &[Permission] = &[Permission::Create, Permission::Lifecycle, Permission::Exec, Permission::Files];
 
 /// A row of the vocabulary.
 struct Word {
@@ -262,6 +284,9 @@ fn every_tool_is_in_the_vocabulary() {
         assert_eq!((card.access.effect, card.access.mildest), (word.effect, word.mildest), "{name}: effect");
         let rare = SOMETIMES.iter().filter(|(tool, _)| *tool == name);
         let most = rare.fold(word.needs, |needs, (_, permission)| needs.with(*permission));
+        let has_builder = entry.toolset == "buildx" && !name.starts_with("buildx_imagetools_");
+        let builders = OF_BUILDERS.iter().filter(|_| has_builder);
+        let most = builders.fold(most, |needs, permission| needs.with(*permission));
         assert_eq!(permissions(card.access.at_most), permissions(most), "{name}: what it may need");
         // A dry run sends reads only, so a tool that can be a read asks for the rest call by call.
         let can_be_dry = word.mildest == Effect::Read && word.effect != Effect::Read;

@@ -29,7 +29,7 @@ pub struct Login {
     /// The registry as the CLI's configuration names it, such as `registry.example.com` or
     /// `https://index.docker.io/v1/`.
     pub registry: String,
-    /// The account.
+    /// The account; [`Login::TOKEN`] where the password is a token that stands for one.
     pub user: String,
     /// Its password or token.
     pub password: Secret,
@@ -105,7 +105,14 @@ impl Home {
 }
 
 impl Login {
+    /// What helpers of the docker CLI call the account of an identity token.
+    pub const TOKEN: &str = "<token>";
+
     fn entry(&self) -> (String, Value) {
+        if self.user == Self::TOKEN {
+            let nobody = STANDARD.encode(":");
+            return (self.registry.clone(), json!({"auth": nobody, "identitytoken": self.password.expose()}));
+        }
         let both = STANDARD.encode(format!("{}:{}", self.user, self.password.expose()));
         (self.registry.clone(), json!({"auth": both}))
     }
