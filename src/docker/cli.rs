@@ -25,7 +25,7 @@ pub use home::Login;
 pub use lines::Source;
 pub use private::Private;
 use programs::Found;
-pub use programs::Programs;
+pub use programs::{Program, Programs};
 
 /// How much of what a program prints is kept, unless a run says otherwise.
 const KEPT: usize = 256 << 10;
