@@ -17,6 +17,7 @@ mod prune;
 mod pull;
 mod redaction;
 pub mod registry;
+pub mod scout;
 pub mod swarm;
 pub mod system;
 pub(crate) mod time;
@@ -39,4 +40,5 @@ pub const TOOLSETS: &[&Toolset] = &[
     &plugins::PLUGINS,
     &registry::REGISTRY,
     &buildx::BUILDX,
+    &scout::SCOUT,
 ];

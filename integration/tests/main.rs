@@ -44,6 +44,7 @@ mod prunes;
 mod push;
 mod recreate;
 mod registries;
+mod scout;
 mod sight;
 mod ssh;
 mod ssh_load;

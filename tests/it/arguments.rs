@@ -100,6 +100,7 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("volume", "string") => world.volume.as_str().into(),
         ("tag", "string") => format!("{}tagged:1", world.prefix).into(),
         ("path", "string") => "/etc/hosts".into(),
+        ("to", "string") if entry.card.name == "scout_compare" => world.image.as_str().into(),
         ("from", "string") => "bundle.tar".into(),
         ("to", "string") => "made.tar".into(),
         ("builder", "string") => "default".into(),

@@ -198,6 +198,10 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "buildx_rm: d images",
         ],
     ),
+    (
+        "scout",
+        &["scout_cves: r", "scout_quickview: r", "scout_recommendations: r", "scout_compare: r", "scout_sbom: r"],
+    ),
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
@@ -225,6 +229,12 @@ const SOMETIMES: &[(&str, Permission)] = &[
     ("apply_plan", Permission::Networks),
     ("apply_plan", Permission::Volumes),
     ("buildx_rm", Permission::Volumes),
+    // The host's own copy of an image is exported.
+    ("scout_cves", Permission::Files),
+    ("scout_quickview", Permission::Files),
+    ("scout_recommendations", Permission::Files),
+    ("scout_compare", Permission::Files),
+    ("scout_sbom", Permission::Files),
 ];
 
 /// What a builder in a container needs beside: it is made, started, spoken to inside, and removed.

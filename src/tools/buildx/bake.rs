@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ACCESS, PLUGIN,
+    ACCESS,
     builders::Builders,
     prepared::{Built, Prepared},
     rendered,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     docker::{Docker, names::quote},
     error::{Error, Result},
-    tool::{Access, Call, Course, LONGEST_JOB, Plan, Tool},
+    tool::{Access, Call, Course, LONGEST_JOB, Plan, Program, Tool},
 };
 
 /// The largest definition, in bytes.
@@ -107,6 +107,7 @@ impl BuildxBake {
 impl Tool for BuildxBake {
     const NAME: &'static str = "buildx_bake";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const COURSE: Option<Course> = Some(Course::Job);
     type Output = Built;
 
@@ -115,7 +116,6 @@ impl Tool for BuildxBake {
     }
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        call.programs().need(Some(PLUGIN))?;
         let builders = Builders::of(reading, call)?;
         let builder = builders.named(self.builder.as_deref())?;
         let plan = self.prepared(&builders, reading, call).await?.planned(Plan::declared(ACCESS))?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ACCESS, PLUGIN,
+    ACCESS,
     builders::Builders,
     definition::Target,
     prepared::{Built, Prepared},
@@ -17,7 +17,7 @@ use crate::{
     docker::{Docker, names::quote},
     error::{Error, Result},
     secret::SCHEME,
-    tool::{Access, Call, Course, LONGEST_JOB, Plan, Tool},
+    tool::{Access, Call, Course, LONGEST_JOB, Plan, Program, Tool},
 };
 
 /// What the one target is called.
@@ -143,6 +143,7 @@ impl BuildxBuild {
 impl Tool for BuildxBuild {
     const NAME: &'static str = "buildx_build";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const COURSE: Option<Course> = Some(Course::Job);
     type Output = Built;
 
@@ -151,7 +152,6 @@ impl Tool for BuildxBuild {
     }
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        call.programs().need(Some(PLUGIN))?;
         let plan = self.prepared(reading, call).await?.planned(Plan::declared(ACCESS))?;
         Builders::of(reading, call)?.named(self.builder.as_deref())?.planned(plan, reading).await
     }

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     redact,
     tool::{
-        Access, Call, Course, Plan, Summary, Tool,
+        Access, Call, Course, Plan, Program, Summary, Tool,
         cursor::Cursor,
         page::{Page, Wanted, paged},
         text::count,
@@ -128,6 +128,7 @@ impl Summary for Pruned {
 impl Tool for BuildxDu {
     const NAME: &'static str = "buildx_du";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const COURSE: Option<Course> = Some(Course::Stoppable);
     type Output = Used;
 
@@ -153,6 +154,7 @@ impl Tool for BuildxDu {
 impl Tool for BuildxPrune {
     const NAME: &'static str = "buildx_prune";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     type Output = Pruned;
 
     fn deadline(&self) -> Option<Duration> {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     docker::{Docker, names::quote},
     error::{Error, Result},
-    tool::{Access, Call, Course, Plan, Summary, Tool, text::count},
+    tool::{Access, Call, Course, Plan, Program, Summary, Tool, text::count},
     tools::view::{clipped, text, time},
 };
 
@@ -91,6 +91,7 @@ impl Summary for Told {
 impl Tool for BuildxHistoryLs {
     const NAME: &'static str = "buildx_history_ls";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const COURSE: Option<Course> = Some(Course::Stoppable);
     type Output = Listed;
 
@@ -116,6 +117,7 @@ impl Tool for BuildxHistoryLs {
 impl Tool for BuildxHistoryInspect {
     const NAME: &'static str = "buildx_history_inspect";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const COURSE: Option<Course> = Some(Course::Stoppable);
     type Output = Told;
 

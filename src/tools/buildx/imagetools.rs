@@ -4,10 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{
-    PLUGIN,
-    builders::{Builders, DEFAULT},
-};
+use super::builders::{Builders, DEFAULT};
 use crate::{
     docker::{
         Docker,
@@ -15,7 +12,7 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Kind, Result},
-    tool::{Access, Call, Permission, Plan, Summary, Tool, text::count},
+    tool::{Access, Call, Permission, Plan, Program, Summary, Tool, text::count},
     tools::{
         authorization::Authorization,
         pull::reference::Reference,
@@ -110,12 +107,12 @@ impl Summary for Created {
 impl Tool for BuildxImagetoolsInspect {
     const NAME: &'static str = "buildx_imagetools_inspect";
     const ACCESS: Access = Access::READ;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const OPEN_WORLD: bool = true;
     type Output = Inspected;
 
-    async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let image = reference("image", &self.image)?;
-        call.programs().need(Some(PLUGIN))?;
         reading.may_ask(Reference::of(&image).registry()).await?;
         Ok(Plan::declared(Self::ACCESS).using(image))
     }
@@ -138,12 +135,12 @@ impl Tool for BuildxImagetoolsInspect {
 impl Tool for BuildxImagetoolsCreate {
     const NAME: &'static str = "buildx_imagetools_create";
     const ACCESS: Access = Access::destroy(&[Permission::Images]);
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const OPEN_WORLD: bool = true;
     type Output = Created;
 
-    async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let images = self.images()?;
-        call.programs().need(Some(PLUGIN))?;
         for image in &images {
             reading.may_ask(Reference::of(image).registry()).await?;
         }

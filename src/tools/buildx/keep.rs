@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ACCESS, PLUGIN,
+    ACCESS,
     builders::{Builder, Builders, DEFAULT, named},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         names::{self, quote},
     },
     error::{Error, Result},
-    tool::{Access, Call, Permission, Plan, Summary, Tool},
+    tool::{Access, Call, Permission, Plan, Program, Summary, Tool},
 };
 
 /// How long it may take to make a builder: its image may have to be pulled.
@@ -82,6 +82,7 @@ impl Summary for Done {
 impl Tool for BuildxCreate {
     const NAME: &'static str = "buildx_create";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     type Output = Done;
 
     fn deadline(&self) -> Option<Duration> {
@@ -97,7 +98,6 @@ impl Tool for BuildxCreate {
         if let Some(image) = &self.image {
             names::image("image", image)?;
         }
-        call.programs().need(Some(PLUGIN))?;
         let builders = Builders::of(reading, call)?;
         builders.kept(call)?;
         if builders.named(Some(&self.name)).is_ok() {
@@ -137,10 +137,10 @@ impl Tool for BuildxCreate {
 impl Tool for BuildxUse {
     const NAME: &'static str = "buildx_use";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     type Output = Done;
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        call.programs().need(Some(PLUGIN))?;
         let builders = Builders::of(reading, call)?;
         builders.kept(call)?;
         builders.named(Some(&self.builder))?;
@@ -156,10 +156,10 @@ impl Tool for BuildxUse {
 impl Tool for BuildxRm {
     const NAME: &'static str = "buildx_rm";
     const ACCESS: Access = ACCESS.sometimes(Permission::Volumes);
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     type Output = Done;
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        call.programs().need(Some(PLUGIN))?;
         let builder = Builders::of(reading, call)?.named(Some(&self.builder))?;
         if builder.is_default() {
             return Err(Error::invalid("argument \"builder\": the host's own builder cannot be removed")

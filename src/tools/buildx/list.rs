@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ACCESS, PLUGIN,
+    ACCESS,
     builders::{Builder, Builders},
 };
 use crate::{
     docker::Docker,
     error::{Error, Result},
-    tool::{Access, Call, Course, Plan, Summary, Tool, text::count},
+    tool::{Access, Call, Course, Plan, Program, Summary, Tool, text::count},
     tools::view::{clipped, few, flag, items, text, texts},
 };
 
@@ -89,11 +89,11 @@ impl Summary for Said {
 impl Tool for BuildxLs {
     const NAME: &'static str = "buildx_ls";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     const COURSE: Option<Course> = Some(Course::Stoppable);
     type Output = Listed;
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        call.programs().need(Some(PLUGIN))?;
         let mut plan = Plan::declared(ACCESS);
         for builder in Builders::of(reading, call)?.all() {
             plan = builder.planned(plan, reading).await?;
@@ -141,6 +141,7 @@ fn row(document: &Value, used: &str) -> Row {
 impl Tool for BuildxInspect {
     const NAME: &'static str = "buildx_inspect";
     const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Buildx);
     type Output = Said;
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
@@ -160,7 +161,6 @@ impl Tool for BuildxInspect {
 
 /// What any use of a builder is planned as.
 pub(super) async fn planned(builder: Option<&str>, reading: &Docker, call: &Call) -> Result<Plan> {
-    call.programs().need(Some(PLUGIN))?;
     Builders::of(reading, call)?.named(builder)?.planned(Plan::declared(ACCESS), reading).await
 }
 
