@@ -4,6 +4,7 @@ pub(crate) mod authorization;
 mod body;
 pub mod buildx;
 pub mod containers;
+pub mod context;
 mod detail;
 mod dockerfile;
 pub mod hosts;
@@ -40,5 +41,6 @@ pub const TOOLSETS: &[&Toolset] = &[
     &plugins::PLUGINS,
     &registry::REGISTRY,
     &buildx::BUILDX,
+    &context::CONTEXT,
     &scout::SCOUT,
 ];

@@ -30,6 +30,7 @@ mod container_reads;
 mod containers;
 mod containers_exec;
 mod containers_write;
+mod contexts;
 mod faults;
 mod files;
 mod guard;

@@ -10,6 +10,7 @@ mod child;
 mod group;
 mod home;
 mod lines;
+mod own;
 mod private;
 mod programs;
 mod proxy;

@@ -68,12 +68,12 @@ impl Severity {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScoutCves {
-    /// Reference, as its registry has it.
+    /// Reference.
     image: String,
-    /// Takes the host's own copy instead, which is exported to the gateway's machine. Default: false.
+    /// The host's own copy, exported to the gateway's machine. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`. Default: the gateway's own.
+    /// Such as `linux/arm64`.
     #[serde(default)]
     platform: Option<String>,
     /// Only these severities.
@@ -91,12 +91,12 @@ pub(super) struct ScoutCves {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScoutQuickview {
-    /// Reference, as its registry has it.
+    /// Reference.
     image: String,
-    /// Takes the host's own copy instead, which is exported to the gateway's machine. Default: false.
+    /// The host's own copy, exported to the gateway's machine. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`. Default: the gateway's own.
+    /// Such as `linux/arm64`.
     #[serde(default)]
     platform: Option<String>,
 }
@@ -105,12 +105,12 @@ pub(super) struct ScoutQuickview {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScoutRecommendations {
-    /// Reference, as its registry has it.
+    /// Reference.
     image: String,
-    /// Takes the host's own copy instead, which is exported to the gateway's machine. Default: false.
+    /// The host's own copy, exported to the gateway's machine. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`. Default: the gateway's own.
+    /// Such as `linux/arm64`.
     #[serde(default)]
     platform: Option<String>,
 }
@@ -119,14 +119,14 @@ pub(super) struct ScoutRecommendations {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScoutCompare {
-    /// Reference of the new one, as its registry has it.
+    /// Reference of the new one.
     image: String,
     /// Reference of the old one.
     to: String,
-    /// Takes the host's own copies instead, which are exported to the gateway's machine. Default: false.
+    /// The host's own copies, exported to the gateway's machine. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`. Default: the gateway's own.
+    /// Such as `linux/arm64`.
     #[serde(default)]
     platform: Option<String>,
     /// Leaves out packages that stayed as they were. Default: false.
@@ -138,12 +138,12 @@ pub(super) struct ScoutCompare {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScoutSbom {
-    /// Reference, as its registry has it.
+    /// Reference.
     image: String,
-    /// Takes the host's own copy instead, which is exported to the gateway's machine. Default: false.
+    /// The host's own copy, exported to the gateway's machine. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`. Default: the gateway's own.
+    /// Such as `linux/arm64`.
     #[serde(default)]
     platform: Option<String>,
     /// Only packages of this kind, such as `deb`, `apk`, `npm`, `pypi`.
@@ -173,7 +173,7 @@ impl<'a> Question<'a> {
             if self.local {
                 plan = plan.on([reading.image(argument, image).await?]).needing(Permission::Files).using(*image);
             } else {
-                let full = Reference::of(image).of_one().to_string();
+                let full = Reference::of(image).of_one().canonical();
                 reading.may_ask(Reference::of(&full).registry()).await?;
                 plan = plan.using(full);
             }
@@ -258,71 +258,135 @@ fn refused(error: Error) -> Error {
     error
 }
 
-/// The tools differ in what they ask.
-macro_rules! asks {
-    ($($tool:ident = $name:literal;)*) => {$(
-        impl Tool for $tool {
-            const NAME: &'static str = $name;
-            const ACCESS: Access = ACCESS;
-            const PROGRAM: Option<Program> = Some(Program::Scout);
-            const OPEN_WORLD: bool = true;
-            type Output = Text;
+impl Tool for ScoutCves {
+    const NAME: &'static str = "scout_cves";
+    const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Scout);
+    const OPEN_WORLD: bool = true;
+    type Output = Text;
 
-            fn deadline(&self) -> Option<Duration> {
-                Some(PATIENCE)
-            }
+    fn deadline(&self) -> Option<Duration> {
+        Some(PATIENCE)
+    }
 
-            async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-                self.question()?.plan(reading).await
-            }
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        self.question().plan(reading).await
+    }
 
-            async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
-                self.question()?.ask(&plan, docker, call).await
-            }
-        }
-    )*};
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
+        self.question().ask(&plan, docker, call).await
+    }
 }
 
-asks! {
-    ScoutCves = "scout_cves";
-    ScoutQuickview = "scout_quickview";
-    ScoutRecommendations = "scout_recommendations";
-    ScoutCompare = "scout_compare";
-    ScoutSbom = "scout_sbom";
+impl Tool for ScoutQuickview {
+    const NAME: &'static str = "scout_quickview";
+    const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Scout);
+    const OPEN_WORLD: bool = true;
+    type Output = Text;
+
+    fn deadline(&self) -> Option<Duration> {
+        Some(PATIENCE)
+    }
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        self.question().plan(reading).await
+    }
+
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
+        self.question().ask(&plan, docker, call).await
+    }
+}
+
+impl Tool for ScoutRecommendations {
+    const NAME: &'static str = "scout_recommendations";
+    const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Scout);
+    const OPEN_WORLD: bool = true;
+    type Output = Text;
+
+    fn deadline(&self) -> Option<Duration> {
+        Some(PATIENCE)
+    }
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        self.question().plan(reading).await
+    }
+
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
+        self.question().ask(&plan, docker, call).await
+    }
+}
+
+impl Tool for ScoutCompare {
+    const NAME: &'static str = "scout_compare";
+    const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Scout);
+    const OPEN_WORLD: bool = true;
+    type Output = Text;
+
+    fn deadline(&self) -> Option<Duration> {
+        Some(PATIENCE)
+    }
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        self.question().plan(reading).await
+    }
+
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
+        self.question().ask(&plan, docker, call).await
+    }
+}
+
+impl Tool for ScoutSbom {
+    const NAME: &'static str = "scout_sbom";
+    const ACCESS: Access = ACCESS;
+    const PROGRAM: Option<Program> = Some(Program::Scout);
+    const OPEN_WORLD: bool = true;
+    type Output = Text;
+
+    fn deadline(&self) -> Option<Duration> {
+        Some(PATIENCE)
+    }
+
+    async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
+        self.question()?.plan(reading).await
+    }
+
+    async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {
+        self.question()?.ask(&plan, docker, call).await
+    }
 }
 
 impl ScoutCves {
-    fn question(&self) -> Result<Question<'_>> {
+    fn question(&self) -> Question<'_> {
         let severities: Vec<&str> = self.severity.iter().map(|severity| severity.as_str()).collect();
         let mut options = Vec::new();
         options.extend((!severities.is_empty()).then(|| format!("--only-severity={}", severities.join(","))));
         options.extend(self.only_fixed.then(|| "--only-fixed".to_owned()));
         options.extend(self.ignore_base.then(|| "--ignore-base".to_owned()));
-        Ok(Question::of("cves", &self.image, self.local, self.platform.as_deref(), options))
+        Question::of("cves", &self.image, self.local, self.platform.as_deref(), options)
     }
 }
 
 impl ScoutQuickview {
-    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
-    fn question(&self) -> Result<Question<'_>> {
-        Ok(Question::of("quickview", &self.image, self.local, self.platform.as_deref(), Vec::new()))
+    fn question(&self) -> Question<'_> {
+        Question::of("quickview", &self.image, self.local, self.platform.as_deref(), Vec::new())
     }
 }
 
 impl ScoutRecommendations {
-    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
-    fn question(&self) -> Result<Question<'_>> {
-        Ok(Question::of("recommendations", &self.image, self.local, self.platform.as_deref(), Vec::new()))
+    fn question(&self) -> Question<'_> {
+        Question::of("recommendations", &self.image, self.local, self.platform.as_deref(), Vec::new())
     }
 }
 
 impl ScoutCompare {
-    #[expect(clippy::unnecessary_wraps, reason = "as the others")]
-    fn question(&self) -> Result<Question<'_>> {
+    fn question(&self) -> Question<'_> {
         let options = self.ignore_unchanged.then(|| "--ignore-unchanged".to_owned()).into_iter().collect();
         let mut question = Question::of("compare", &self.image, self.local, self.platform.as_deref(), options);
         question.images.push(("to", &self.to));
-        Ok(question)
+        question
     }
 }
 
@@ -355,7 +419,7 @@ mod tests {
         .unwrap();
         let plan = Plan::declared(ACCESS).using("docker.io/lab/base:1");
         assert_eq!(
-            cves.question().unwrap().arguments(&plan),
+            cves.question().arguments(&plan),
             [
                 "cves",
                 "--platform=linux/arm64",
@@ -368,7 +432,7 @@ mod tests {
         let compare: ScoutCompare = serde_json::from_value(json!({"image": "b:2", "to": "b:1"})).unwrap();
         let plan = Plan::declared(ACCESS).using("docker.io/library/b:2").using("docker.io/library/b:1");
         let expected = ["compare", "--to=registry://docker.io/library/b:1", "registry://docker.io/library/b:2"];
-        assert_eq!(compare.question().unwrap().arguments(&plan), expected);
+        assert_eq!(compare.question().arguments(&plan), expected);
         let sbom: ScoutSbom =
             serde_json::from_value(json!({"image": "b", "local": true, "package_type": "deb"})).unwrap();
         let object = Object {

@@ -104,6 +104,8 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("from", "string") => "bundle.tar".into(),
         ("to", "string") => "made.tar".into(),
         ("builder", "string") => "default".into(),
+        ("context", "string") if entry.toolset == "context" => format!("{}new", world.prefix).into(),
+        ("endpoint", "string") => "ssh://ops@prod.example.com".into(),
         ("build", "string") => "rg5syrb3yklgosnpaazevbabk".into(),
         ("tags" | "sources", "array") if entry.toolset == "buildx" => json!([world.image]),
         ("tool", "string") => "list_hosts".into(),

@@ -199,6 +199,16 @@ const VOCABULARY: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "context",
+        &[
+            "context_ls: r",
+            "context_inspect: r",
+            "context_create: m system",
+            "context_use: m system",
+            "context_rm: d system",
+        ],
+    ),
+    (
         "scout",
         &["scout_cves: r", "scout_quickview: r", "scout_recommendations: r", "scout_compare: r", "scout_sbom: r"],
     ),
@@ -436,8 +446,8 @@ fn writes_must_name_their_host() {
         let (name, access) = (entry.card.name, entry.card.access);
         let schema = entry.input_schema(&config);
         let requires = schema.get("required").and_then(Value::as_array).is_some_and(|all| all.contains(&json!("host")));
-        // Jobs and plans carry their host, and so does a call inside another.
-        let has_host = !["cancel_job", "call_tool", "apply_plan"].contains(&name);
+        // Jobs and plans carry their host, and so does a call inside another; some are about this machine.
+        let has_host = !["cancel_job", "call_tool", "apply_plan"].contains(&name) && entry.toolset != "context";
         assert_eq!(requires, access.effect != Effect::Read && has_host, "{name}");
         if access.effect != Effect::Read {
             assert_eq!(entry.card.host == HostArgument::One, has_host, "{name}");

@@ -22,24 +22,23 @@ const LARGEST: u64 = 1 << 20;
 
 /// Builds the targets of a bake definition (HCL or JSON) with `BuildKit`, in parallel.
 ///
-/// Every path in it lies below an allowed root; secrets are `id=ID,src=secret://NAME`; outputs are pushed or loaded.
-/// `compose_build` builds what a compose file describes.
+/// Secrets are `id=ID,src=secret://NAME`; outputs are pushed or loaded. `compose_build` takes compose files.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxBake {
-    /// The definition's text; its relative paths begin at the first allowed root.
+    /// Its text; relative paths begin at the first allowed root.
     #[serde(default)]
     definition: Option<String>,
-    /// Or a file of the gateway's machine below an allowed root; its relative paths begin at its directory.
+    /// Or a file of the gateway's machine; relative paths begin beside it.
     #[serde(default)]
     file: Option<String>,
     /// Targets or groups. Default: the group `default`.
     #[serde(default)]
     targets: Vec<String>,
-    /// Pushes every target under its tags. Default: as the definition says.
+    /// Pushes every target. Default: as it says.
     #[serde(default)]
     push: bool,
-    /// Loads every target into the host's images. Default: as the definition says.
+    /// Loads every target. Default: as it says.
     #[serde(default)]
     load: bool,
     /// Runs every step anew. Default: false.
@@ -48,7 +47,7 @@ pub(super) struct BuildxBake {
     /// Pulls the images they begin from anew. Default: false.
     #[serde(default)]
     pull: bool,
-    /// Their builder. Default: the one that `buildx_use` chose, else the host's own.
+    /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
 }

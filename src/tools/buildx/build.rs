@@ -23,13 +23,13 @@ use crate::{
 /// What the one target is called.
 pub(super) const TARGET: &str = "build";
 
-/// Builds an image with `BuildKit`, for one platform or several; pushes it to its registry or loads it into the host.
+/// Builds an image with `BuildKit`, for one platform or several; pushes or loads it.
 ///
-/// Give `context`, `dockerfile_content` or both. Files with names of secrets (`.env*`, keys) stay out of the context.
+/// Give `context`, `dockerfile_content` or both. Files with names of secrets stay out of the context.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxBuild {
-    /// A directory of the gateway's machine below an allowed root, or a URL that the daemon may fetch.
+    /// A directory of the gateway's machine, or a URL that the daemon may fetch.
     #[serde(default)]
     context: Option<String>,
     /// Its path in the context. Default: Dockerfile.
@@ -44,7 +44,7 @@ pub(super) struct BuildxBuild {
     /// The stage to build. Default: the last.
     #[serde(default)]
     target: Option<String>,
-    /// Such as `linux/arm64`; several need a builder in a container. Default: the host's own.
+    /// Such as `linux/arm64`; several need a builder in a container.
     #[serde(default)]
     platforms: Vec<String>,
     /// Values for its `ARG`s; a value may be `secret://NAME`.
@@ -65,7 +65,7 @@ pub(super) struct BuildxBuild {
     /// Pushes it under its tags. Default: false.
     #[serde(default)]
     push: bool,
-    /// Loads it into the host's images. Default: what the builder does by itself; the host's own loads.
+    /// Loads it into the host's images. Default: as the builder does.
     #[serde(default)]
     load: bool,
     /// Runs every step anew. Default: false.
@@ -74,13 +74,13 @@ pub(super) struct BuildxBuild {
     /// Pulls the images it begins from anew. Default: false.
     #[serde(default)]
     pull: bool,
-    /// Attests how it was built. Default: what the builder does by itself.
+    /// Attests how it was built. Default: as the builder does.
     #[serde(default)]
     provenance: Option<bool>,
     /// Attests what is in it. Default: false.
     #[serde(default)]
     sbom: bool,
-    /// Its builder. Default: the one that `buildx_use` chose, else the host's own.
+    /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
 }

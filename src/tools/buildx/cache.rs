@@ -32,7 +32,7 @@ const LONGEST: usize = 120;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxDu {
-    /// Default: the one that `buildx_use` chose, else the host's own.
+    /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
     /// Only records that fit, such as `type=regular`, `until=24h`, `inuse=true`.
@@ -53,7 +53,7 @@ pub(super) struct BuildxDu {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxPrune {
-    /// Default: the one that `buildx_use` chose, else the host's own.
+    /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
     /// Only says what it would free. Default: true.

@@ -29,7 +29,7 @@ const LINES: usize = 120;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxHistoryLs {
-    /// Default: the one that `buildx_use` chose, else the host's own.
+    /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
     /// At most this many. Default: 25.
@@ -46,7 +46,7 @@ pub(super) struct BuildxHistoryLs {
 pub(super) struct BuildxHistoryInspect {
     /// The build, as `buildx_history_ls` names it.
     build: String,
-    /// Default: the one that `buildx_use` chose, else the host's own.
+    /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
 }

@@ -29,7 +29,7 @@ const LONGEST: usize = 120;
 
 /// Shows what a registry has under a reference, as buildx sees it: digest, and the platforms with theirs.
 ///
-/// Asked from the gateway's machine; only Docker Hub, registries of the host's images and configured ones are asked.
+/// Asked from the gateway's machine, of Docker Hub and of registries that the host's images or the configuration name.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxImagetoolsInspect {
@@ -203,7 +203,7 @@ fn reference(argument: &str, given: &str) -> Result<String> {
         return Err(Error::invalid(format!("argument \"{argument}\": {} is an id", quote(given)))
             .hint("a registry knows images by reference"));
     }
-    Ok(Reference::of(given).of_one().to_string())
+    Ok(Reference::of(given).of_one().canonical())
 }
 
 /// A run that speaks to these registries itself, with the credentials for them.

@@ -31,7 +31,7 @@ pub(super) struct BuildxLs {}
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxInspect {
-    /// Default: the one that `buildx_use` chose, else the host's own.
+    /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
     /// Makes and starts its container first, where it has one. Default: false.
