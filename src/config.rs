@@ -47,6 +47,8 @@ pub struct Config {
     pub secrets: Option<PathBuf>,
     /// Which files of this machine arguments may name.
     pub files: FileSettings,
+    /// Whether tools see the operator's own configuration of the docker CLI.
+    pub cli_config: bool,
     /// Where the list of hosts came from, for people: a flag, a variable, a file, `auto`.
     pub origin: String,
     /// Things worth saying that do not stop the start.

@@ -66,7 +66,7 @@ struct Inner {
 /// A place below a root, and everything that a refusal of it says.
 struct Found {
     place: Place,
-    /// The whole path, with every link of it followed.
+    /// Where that is, links followed.
     path: PathBuf,
     refused: Refused,
 }
@@ -115,9 +115,9 @@ impl Files {
     /// As [`Files::open`]; `invalid` for what is no directory.
     pub async fn directory(&self, argument: &str, path: &str) -> Result<Directory> {
         self.blocking(argument, path, |inner, refused| {
-            let Found { place, refused, .. } = inner.find(refused, Until::End)?;
+            let Found { place, path, refused } = inner.find(refused, Until::End)?;
             match place.name {
-                None => Ok(Directory::new(place.directory, inner.names.clone(), refused)),
+                None => Ok(Directory::new(place.directory, inner.names.clone(), refused, path)),
                 Some(_) => Err(refused.no_directory()),
             }
         })
@@ -169,6 +169,12 @@ impl Files {
             walk::is_writable(&directory).map_err(|error| refused.write(&error))
         })
         .await
+    }
+
+    /// The names that need naming, as lines of a `.dockerignore` that leaves them out of what a program sends.
+    #[must_use]
+    pub fn ignored(&self) -> String {
+        self.inner.names.ignored()
     }
 
     /// Does what may wait for a disk on a thread that may.

@@ -38,7 +38,7 @@ use crate::{
     registry::Registries,
     secret::Secrets,
     tool::{
-        Answer, Call, Course, Effect, Json, Means, ObjectKind, Permission, Permissions, Plan, Progress,
+        Access, Answer, Call, Course, Effect, Json, Means, ObjectKind, Permission, Permissions, Plan, Progress,
         cursor::Cursors, plans::Plans,
     },
 };
@@ -66,6 +66,8 @@ const WRITE: Duration = Duration::from_secs(60);
 /// How long a request waits for its call; then it is answered with the job that the call has become. The first
 /// clients give up after 60 s.
 pub const PATIENCE: Duration = Duration::from_secs(45);
+/// What a person types to approve a call that is about no host but this machine.
+const HERE: &str = "default";
 
 /// Everything between a client and the daemons.
 pub struct Gateway {
@@ -186,6 +188,7 @@ impl Gateway {
             registries: Registries::new(&config, &environment),
             plans: Plans::default(),
             programs,
+            state: config.state.clone(),
         });
         let (account, own_container) = (environment.user.clone(), environment.container.clone());
         let fleet = Fleet::new(&config, Arc::new(environment));
@@ -422,9 +425,14 @@ impl Gateway {
                 let tool = parse(arguments, entry.card.input())?;
                 let call = call.bound(entry.card.name, std::iter::empty(), &tool.arguments());
                 record.arguments(tool.arguments());
-                self.admit_anywhere(entry, record)?;
+                let host = self.admit_anywhere(entry, record)?;
                 self.catalogue.missing(&entry.card).map_or(Ok(()), Err)?;
-                record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
+                let Access { effect, always, .. } = entry.card.access;
+                let approved = self.approved_here(entry, &host, tool.arguments(), caller, voice, record).await?;
+                record.allowed(&self.audit, effect, always, approved).await?;
+                if effect != Effect::Read && !record.begins() {
+                    return Err(Error::cancelled("the call was taken back before anything was done").into());
+                }
                 let limit = tool.deadline().unwrap_or(READ);
                 Ok(within(limit, tool.call(&call)).await?)
             }
@@ -448,16 +456,67 @@ impl Gateway {
         }
     }
 
-    /// Refuses a tool without `host` that no host lets be.
-    fn admit_anywhere(&self, entry: &Entry, record: &Record) -> Result<()> {
+    /// Refuses a tool without `host` that is not granted, or that no host lets be; answers the first that does.
+    fn admit_anywhere(&self, entry: &Entry, record: &Record) -> Result<Arc<Host>> {
+        let Access { effect, always, .. } = entry.card.access;
+        if let Decision::Deny { rule, reason, remedy } = self.granted(entry) {
+            record.denied(effect, always, &rule);
+            return Err(Error::denied(reason).hint(remedy));
+        }
         let mut refused = None;
         for host in self.fleet.all() {
-            match admit(entry, &host, Effect::Read, Permissions::READ, Some(record)) {
-                Ok(()) => return Ok(()),
+            match admit(entry, &host, effect, always, Some(record)) {
+                Ok(()) => return Ok(host),
                 Err(error) => refused = Some(error),
             }
         }
-        refused.map_or(Ok(()), Err)
+        Err(refused.unwrap_or_else(|| Error::internal("there is no host")))
+    }
+
+    /// Whether a tool that is about this machine is granted.
+    fn granted(&self, entry: &Entry) -> Decision {
+        match entry.card.cli_config && !self.config.cli_config {
+            true => policy::ungranted(entry.card.name),
+            false => Decision::Allow,
+        }
+    }
+
+    /// Lets a call without a host pass that needs no yes, or has one: as the strictest of the hosts asks for it.
+    async fn approved_here(
+        &self,
+        entry: &Entry,
+        host: &Arc<Host>,
+        arguments: Json,
+        caller: &Caller,
+        voice: &Voice,
+        record: &Record,
+    ) -> Result<Option<String>, Failure> {
+        let Access { effect, always, .. } = entry.card.access;
+        let strictest = self.config.hosts.iter().map(|host| host.limits.confirm).max();
+        let asked = facts(entry, host, effect, always);
+        let decision = policy::decide(&Facts { confirm: strictest.unwrap_or(asked.confirm), ..asked });
+        let Decision::Ask(reasons) = decision else { return Ok(None) };
+        let rules = reasons.iter().map(|reason| reason.rule.as_str()).collect::<Vec<_>>().join(", ");
+        let question = Question {
+            principal: caller.principal.clone(),
+            // No host can be called so.
+            host: HERE.to_owned(),
+            tool: entry.card.name,
+            effect,
+            reasons: reasons.into_iter().map(|reason| reason.text).collect(),
+            arguments,
+            objects: Vec::new(),
+        };
+        match self.approvals.settle(&question, &voice.for_at_most(record.left_of(PATIENCE))).await {
+            Ok(()) => Ok(Some(format!("approved: {rules}"))),
+            Err(pause) => {
+                record.refused(&self.audit, effect, always, "ask", &rules).await;
+                Err(match pause {
+                    Pause::Asked { form, state } => Failure::Asked { form, state },
+                    Pause::Refused(error) => error.into(),
+                })
+            }
+        }
     }
 
     /// What the policy says of a plan, by what it does, what it acts on and what it sends.

@@ -15,7 +15,7 @@ mod name;
 mod proxy;
 mod session;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 pub use credentials::{Credentials, Source};
 pub use hub::RateLimit;
@@ -58,6 +58,12 @@ impl Registries {
     /// `config` where they cannot be read: a broken file, a helper that is missing or fails.
     pub async fn credentials(&self, registry: &str) -> Result<Option<Credentials>> {
         self.store.of(&name::name(registry)).await
+    }
+
+    /// The file of the only authorities that are trusted for a registry, where the configuration names one.
+    #[must_use]
+    pub fn authority(&self, registry: &str) -> Option<&Path> {
+        self.client.authority(&name::name(registry))
     }
 
     /// The key under which the docker CLI keeps the credentials of a registry.

@@ -328,6 +328,8 @@ pub struct Card {
     pub host: HostArgument,
     /// The program of this machine that it runs.
     pub program: Option<Program>,
+    /// Whether it sees the operator's own configuration of the docker CLI.
+    pub cli_config: bool,
     /// Whether a call can be answered with the job that it has become, whose id is then among the fields.
     may_become_job: bool,
     /// The description and the input schema, written when somebody asks for them: most tools are never looked at.
@@ -350,6 +352,7 @@ impl Card {
             open_world: false,
             host,
             program: None,
+            cli_config: false,
             may_become_job: false,
             described: OnceLock::new(),
             describe: schema::input::<I>,

@@ -2,9 +2,12 @@
 
 pub(crate) mod authorization;
 mod body;
+pub mod buildx;
 pub mod compose;
 pub mod containers;
+pub mod context;
 mod detail;
+mod dockerfile;
 pub mod hosts;
 pub mod images;
 mod listing;
@@ -17,6 +20,7 @@ mod prune;
 mod pull;
 mod redaction;
 pub mod registry;
+pub mod scout;
 pub mod swarm;
 pub mod system;
 pub(crate) mod time;
@@ -39,4 +43,7 @@ pub const TOOLSETS: &[&Toolset] = &[
     &plugins::PLUGINS,
     &compose::COMPOSE,
     &registry::REGISTRY,
+    &buildx::BUILDX,
+    &context::CONTEXT,
+    &scout::SCOUT,
 ];

@@ -15,7 +15,7 @@ use crate::{
     bare::Stage,
     hostile::{hostile, hostile_texts},
     recorder::{Recorded, Recorder},
-    rig::{Link, Rig, gateway_with, lab, open},
+    rig::{Link, Rig, gateway_in, lab, open, with_programs},
 };
 
 /// Engine 20.10 and engine 26.1, both through their sockets.
@@ -144,6 +144,7 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
             return rows_of_files(tool, &name)
                 .or_else(|| rows_of_swarm(tool, &name))
                 .or_else(|| rows_of_services(tool, &name))
+                .or_else(|| rows_of_builds(tool, &name))
                 .or_else(|| rows_of_plugins(tool, &name("plugin")));
         }
     })
@@ -162,6 +163,32 @@ fn rows_of_files(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>
         "import_image" => {
             vec![json!({"image": format!("{}:1", name("imported")), "from": format!("{}.tar", name("nothing"))})]
         }
+        _ => return None,
+    })
+}
+
+/// The same of the tools that run the docker CLI's buildx.
+fn rows_of_builds(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>> {
+    let (tag, text) = (format!("{}:1", name("built")), format!("FROM {}:1\nLABEL a=b\n", name("image")));
+    Some(match tool {
+        "buildx_build" => vec![json!({"dockerfile_content": text, "tags": [tag]})],
+        "buildx_bake" => {
+            let target = json!({"dockerfile-inline": text, "tags": [tag]});
+            vec![json!({"definition": json!({"target": {"a": target}}).to_string(), "targets": ["a"]})]
+        }
+        "buildx_imagetools_inspect" => vec![json!({"image": format!("{}/{}:1", lab("LAB_REGISTRY"), name("nothing"))})],
+        "buildx_imagetools_create" => vec![json!({"tags": [tag], "sources": [format!("{}:1", name("nothing"))]})],
+        "buildx_ls" | "buildx_inspect" | "buildx_du" | "buildx_history_ls" => vec![json!({})],
+        "buildx_history_inspect" => vec![json!({"build": "rg5syrb3yklgosnpaazevbabk"})],
+        // What is older than a century: nothing.
+        "buildx_prune" => vec![json!({}), json!({"dry_run": false, "filter": ["until=1000000h"]})],
+        "buildx_create" => vec![json!({"name": "other", "image": format!("{}:1", name("image"))})],
+        "buildx_use" => vec![json!({"builder": "default"})],
+        "buildx_rm" => vec![json!({"builder": "other"})],
+        "scout_cves" | "scout_quickview" | "scout_recommendations" | "scout_sbom" => {
+            vec![json!({"image": "busybox"}), json!({"image": format!("{}:1", name("image")), "local": true})]
+        }
+        "scout_compare" => vec![json!({"image": "busybox:2", "to": "busybox:1"})],
         _ => return None,
     })
 }
@@ -230,6 +257,10 @@ fn may_fail(entry: &Entry) -> bool {
     let is_of_files = ["export_container", "get_container_archive", "save_image", "load_image", "import_image"];
     is_of_swarm
         || is_of_files.contains(&entry.card.name)
+        // What the lab's registry does not have.
+        || entry.card.name == "buildx_imagetools_inspect"
+        // The lab has no such plugin, and no account.
+        || entry.toolset == "scout"
         || ["search_images", "login", "logout"].contains(&entry.card.name)
 }
 
@@ -244,7 +275,7 @@ impl Watched {
     fn new(link: Link, markers: &str) -> Self {
         let prefix = Rig::new(link).name("guard");
         let recorder = Recorder::before(&link.socket());
-        let gateway = gateway_with(&[recorder.spec(markers)], |config| {
+        let gateway = gateway_in(with_programs(), &[recorder.spec(markers)], |config| {
             open(config);
             config.files.roots = Some(vec![env!("CARGO_TARGET_TMPDIR").into()]);
         });

@@ -67,6 +67,16 @@ pub fn environment() -> Environment {
     }
 }
 
+/// The same with the lab's docker CLI and its plugins.
+pub fn with_programs() -> Environment {
+    let docker = lab("LAB_DOCKER");
+    let programs = Path::new(&docker).parent().unwrap_or(Path::new("/")).display();
+    let variables =
+        [("PATH", format!("{programs}:/usr/bin:/bin")), ("QUAYMASTER_CLI_PLUGINS", lab("LAB_COMPOSE_PLUGINS"))];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+    Environment { variables, ..environment() }
+}
+
 /// A gateway for host specifications, in order, that asks nobody and lets every body pass.
 pub fn gateway(specs: &[String]) -> Arc<Gateway> {
     gateway_with(specs, open)
@@ -125,7 +135,7 @@ impl Rig {
         Self::with_secrets(link, &[], set)
     }
 
-    /// A gateway of the test's own.
+    /// Calls of a gateway that the test has made.
     pub fn of(gateway: Arc<Gateway>) -> Self {
         Self { gateway, prefix: format!("qm-{:08x}", rand()) }
     }

@@ -58,7 +58,7 @@ impl Config {
         if hosts.iter().flat_map(|host| &host.limits.reveal).any(|name| name.chars().all(|each| each == '*')) {
             warnings.push("reveal has \"*\": the values of all variables and labels are shown, secrets too".to_owned());
         }
-        let General { registries, state, approval_passphrase, audit, secrets, files } = general;
+        let General { registries, state, approval_passphrase, audit, secrets, files, cli_config } = general;
         Ok(Self {
             hosts,
             toolsets,
@@ -70,6 +70,7 @@ impl Config {
             audit,
             secrets,
             files,
+            cli_config,
             origin,
             warnings,
         })

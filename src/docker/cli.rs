@@ -10,6 +10,8 @@ mod child;
 mod group;
 mod home;
 mod lines;
+mod own;
+mod private;
 mod programs;
 mod proxy;
 pub mod request;
@@ -22,6 +24,7 @@ use super::{Docker, judge::Mark, names::quote};
 use crate::error::{Error, Result};
 pub use home::Login;
 pub use lines::Source;
+pub use private::Private;
 use programs::Found;
 pub use programs::{Program, Programs};
 
@@ -42,6 +45,7 @@ pub struct Cli {
     input: Vec<u8>,
     directory: Option<PathBuf>,
     prefix: Option<String>,
+    private: Option<Private>,
     kept: usize,
     any_status: bool,
 }
@@ -93,6 +97,7 @@ impl Docker {
             input: Vec::new(),
             directory: None,
             prefix: None,
+            private: None,
             kept: KEPT,
             any_status: false,
         })
@@ -142,6 +147,13 @@ impl Cli {
     #[must_use]
     pub fn unprefixed(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Keeps its private files until its last process has gone; what it prints does not tell where they were.
+    #[must_use]
+    pub fn holding(mut self, private: &Private) -> Self {
+        self.private = Some(private.clone());
         self
     }
 

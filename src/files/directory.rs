@@ -2,7 +2,7 @@
 
 use std::{
     io::Read,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -26,6 +26,7 @@ pub struct Directory {
     pub(super) names: Arc<Names>,
     pub(super) refused: Refused,
     pub(super) left_out: Arc<LeftOut>,
+    place: PathBuf,
 }
 
 /// How many entries a tar of a directory does not hold, and why; complete when the tar is.
@@ -58,8 +59,14 @@ impl LeftOut {
 }
 
 impl Directory {
-    pub(super) fn new(handle: Dir, names: Arc<Names>, refused: Refused) -> Self {
-        Self { handle, names, refused, left_out: Arc::default() }
+    pub(super) fn new(handle: Dir, names: Arc<Names>, refused: Refused, place: PathBuf) -> Self {
+        Self { handle, names, refused, left_out: Arc::default(), place }
+    }
+
+    /// Where it is, links followed: for a program that reads it by itself, and never for an answer.
+    #[must_use]
+    pub fn place(&self) -> &Path {
+        &self.place
     }
 
     /// What a tar of it does not hold; to be kept before the directory is packed, and read afterwards.

@@ -12,6 +12,8 @@ const SECRET: [&str; 10] = [".env*", "*.pem", "*.key", "id_*", ".ssh", ".aws", "
 pub(super) struct Names {
     denied: GlobSet,
     allowed: GlobSet,
+    /// The globs of those that the configuration names.
+    named: Vec<String>,
 }
 
 impl Names {
@@ -20,7 +22,20 @@ impl Names {
         // Some file systems make no difference between capitals and small letters.
         let denied = SECRET.iter().filter_map(|glob| GlobBuilder::new(glob).case_insensitive(true).build().ok());
         let allowed = allow.iter().filter_map(|glob| Glob::new(glob).ok());
-        Self { denied: set(denied), allowed: set(allowed) }
+        Self { denied: set(denied), allowed: set(allowed), named: allow.to_vec() }
+    }
+
+    /// The same as lines of a `.dockerignore`, which knows no difference of case by itself.
+    pub(super) fn ignored(&self) -> String {
+        let folded = |glob: &str| -> String {
+            let fold = |letter: char| match letter.is_ascii_lowercase() {
+                true => format!("[{letter}{}]", letter.to_ascii_uppercase()),
+                false => letter.to_string(),
+            };
+            glob.chars().map(fold).collect()
+        };
+        let denied = SECRET.iter().map(|glob| format!("**/{}\n", folded(glob)));
+        denied.chain(self.named.iter().map(|glob| format!("!**/{glob}\n"))).collect()
     }
 
     /// Whether one part of a path has such a name.
@@ -42,6 +57,13 @@ fn set(globs: impl Iterator<Item = Glob>) -> GlobSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn they_are_written_as_docker_ignores() {
+        let lines = Names::new(&[".env.example".to_owned()]).ignored();
+        assert!(lines.starts_with("**/.[eE][nN][vV]*\n**/*.[pP][eE][mM]\n"), "{lines}");
+        assert!(lines.ends_with("**/.[gG][iI][tT]\n!**/.env.example\n"), "{lines}");
+    }
 
     #[test]
     fn what_usually_holds_secrets_needs_naming() {

@@ -98,7 +98,7 @@ pub fn networks_of_service(document: &Value) -> impl Iterator<Item = &str> {
 /// # Errors
 /// Those of the looks that a rule needs; what cannot be looked at counts as the worst.
 pub async fn judge(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Result<Vec<Finding>> {
-    let judged = !plan.bodies.is_empty() || plan.enters;
+    let judged = !plan.bodies.is_empty() || plan.enters || plan.opens;
     if !judged || Rule::ALL.iter().all(|rule| bodies.verdict(*rule) == Verdict::Allow) {
         return Ok(Vec::new());
     }
@@ -121,14 +121,14 @@ pub async fn judge(plan: &Plan, bodies: &Bodies, reading: &Docker) -> Result<Vec
 struct Judged<'a> {
     plan: &'a Plan,
     body: Option<&'a Body>,
-    /// Whether the containers of the plan are entered, which is judged once.
-    enters: bool,
+    /// What the plan is about beside its documents is judged once.
+    is_first: bool,
 }
 
 impl<'a> Judged<'a> {
     fn all(plan: &'a Plan) -> impl Iterator<Item = Self> {
         let bodies = plan.bodies.iter().map(Some).chain(plan.bodies.is_empty().then_some(None));
-        bodies.enumerate().map(move |(position, body)| Self { plan, body, enters: plan.enters && position == 0 })
+        bodies.enumerate().map(move |(position, body)| Self { plan, body, is_first: position == 0 })
     }
 }
 
@@ -172,7 +172,8 @@ fn hits(judged: &Judged<'_>, seen: &Seen) -> Vec<Hit> {
             hits.extend(words::labels(map(document, "Labels"), &plan.marks, "Labels"));
         }
     }
-    if judged.enters {
+    hits.extend((plan.opens && judged.is_first).then(request::channel));
+    if plan.enters && judged.is_first {
         let containers = plan.objects.iter().filter(|object| object.kind == ObjectKind::Container);
         hits.extend(containers.flat_map(|object| inspected::entered(&object.facts, seen)));
     }

@@ -127,6 +127,7 @@ impl Catalogue {
             .enumerate()
             .filter(|(_, entry)| wanted.iter().any(|name| is_in(entry, name)))
             .filter(|(_, entry)| on_any(&entry.card) && (reads(entry) || changes()))
+            .filter(|(_, entry)| config.cli_config || !entry.card.cli_config)
             .map(|(position, _)| position)
             .collect();
         Ok(Self { entries, allowed, programs: None, listed: OnceLock::new() })
@@ -244,7 +245,7 @@ fn could_change(entry: &Entry, host: &HostConfig) -> bool {
     // What needs nothing always needs something for each change: a dry run that is none, the removals of a plan.
     let needs_more = always == Permissions::READ;
     let mut rest = at_most.iter().filter(|permission| !always.has(*permission));
-    matches!(entry.run, Run::One(_))
+    matches!(entry.run, Run::One(_) | Run::Hostless(_))
         && effect > Effect::Read
         && mildest.max(Effect::Mutate).allowed_by(host.mode)
         && possible(&entry.card, host)

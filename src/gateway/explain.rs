@@ -51,7 +51,7 @@ impl Gateway {
         let hosts = self.hosts_of(&entry, &mut arguments, caller)?;
         let host = hosts.first().filter(|_| hosts.len() == 1);
         let early = |host: &Arc<Host>| policy::decide(&facts(&entry, host, access.mildest, access.always));
-        let beyond = || policy::beyond(tool, access.effect, entry.ceiling).unwrap_or(Decision::Allow);
+        let beyond = || policy::beyond(tool, access.effect, entry.ceiling).unwrap_or_else(|| self.granted(&entry));
         let mut explained = Explained {
             tool,
             host: host.map(|host| host.config().name.clone()),

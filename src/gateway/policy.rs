@@ -79,6 +79,17 @@ pub fn beyond(tool: &str, effect: Effect, ceiling: Effect) -> Option<Decision> {
     (effect > ceiling).then(refused)
 }
 
+/// Refuses a tool that sees the operator's own configuration of the docker CLI, which nobody has granted.
+#[must_use]
+pub fn ungranted(tool: &str) -> Decision {
+    deny(
+        "grant:cli-config",
+        format!("{tool} sees the operator's own configuration of the docker CLI, which is not granted"),
+        "ask the person to run \"docker context\", or to add \"cli-config\" to grant at the top of the configuration"
+            .to_owned(),
+    )
+}
+
 /// Decides; the first rule that hits wins, then all questions are put together.
 #[must_use]
 pub fn decide(facts: &Facts<'_>) -> Decision {

@@ -128,6 +128,11 @@ impl Client {
         self.named.iter().any(|named| named.host == registry && named.insecure)
     }
 
+    /// The file of the only authorities that are trusted for a registry.
+    pub(super) fn authority(&self, registry: &str) -> Option<&Path> {
+        self.named.iter().find(|named| named.host == registry)?.ca.as_deref()
+    }
+
     /// Sends it, follows where the answer leads - without credentials to any other machine - and takes the answer in.
     ///
     /// `home` is the registry that all this is about: what is said of it in the configuration also holds for other

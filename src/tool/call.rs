@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,7 +12,14 @@ use super::{
     cursor::Cursors,
     plans::{OwnPlans, Plans},
 };
-use crate::{docker::cli::Programs, files::Files, redact, registry::Registries, secret::Secrets};
+use crate::{
+    docker::cli::Programs,
+    error::{Error, Result},
+    files::Files,
+    redact,
+    registry::Registries,
+    secret::Secrets,
+};
 
 /// How long there is between two reports of progress of one call.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(250);
@@ -52,6 +60,8 @@ pub struct Means {
     pub plans: Plans,
     /// The docker CLI and its plugins on this machine.
     pub programs: Programs,
+    /// Where what outlives a call is kept; `None` where the account has no home.
+    pub state: Option<PathBuf>,
 }
 
 /// What a running call may use beside its daemon.
@@ -140,6 +150,17 @@ impl Call {
     #[must_use]
     pub fn programs(&self) -> &Programs {
         &self.means.programs
+    }
+
+    /// Where what outlives a call is kept.
+    ///
+    /// # Errors
+    /// `config` where there is no such place.
+    pub fn state(&self) -> Result<&Path> {
+        self.means.state.as_deref().ok_or_else(|| {
+            Error::config("there is no directory for what has to be kept")
+                .hint("ask the person to set \"state\" in the configuration")
+        })
     }
 
     /// Tells whoever waits how far it has come, at most four times a second; what comes sooner is dropped.

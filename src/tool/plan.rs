@@ -84,6 +84,8 @@ pub struct Plan {
     pub missing: Vec<(String, Error)>,
     /// What will be sent to create or change something: one document, but for a whole project.
     pub bodies: Vec<Body>,
+    /// Whether it opens `BuildKit`'s own channel, which nobody can look into.
+    pub opens: bool,
     /// Images that it fetches, makes or uses, as they were named.
     pub images: Vec<String>,
     /// Whether it runs code in its containers or puts files into them: then they are judged by what they are.
@@ -144,6 +146,7 @@ impl Plan {
             objects: Vec::new(),
             missing: Vec::new(),
             bodies: Vec::new(),
+            opens: false,
             images: Vec::new(),
             enters: false,
             marks: BTreeMap::new(),
@@ -181,6 +184,13 @@ impl Plan {
             .map_err(|error| Error::internal("a request cannot be written").detail(error.to_string()))?;
         self.bodies.push(Body { kind, document });
         Ok(self)
+    }
+
+    /// Says that it opens `BuildKit`'s own channel.
+    #[must_use]
+    pub fn opening(mut self) -> Self {
+        self.opens = true;
+        self
     }
 
     /// What will be sent of one document, as it was planned and judged.

@@ -180,6 +180,38 @@ const VOCABULARY: &[(&str, &[&str])] = &[
             "hub_rate_limit: r",
         ],
     ),
+    (
+        "buildx",
+        &[
+            "buildx_build: d images",
+            "buildx_bake: d images",
+            "buildx_imagetools_inspect: r",
+            "buildx_imagetools_create: d images",
+            "buildx_ls: d images",
+            "buildx_inspect: d images",
+            "buildx_du: d images",
+            "buildx_history_ls: d images",
+            "buildx_history_inspect: d images",
+            "buildx_prune: d images",
+            "buildx_create: d images",
+            "buildx_use: d images",
+            "buildx_rm: d images",
+        ],
+    ),
+    (
+        "context",
+        &[
+            "context_ls: r",
+            "context_inspect: r",
+            "context_create: m system",
+            "context_use: m system",
+            "context_rm: d system",
+        ],
+    ),
+    (
+        "scout",
+        &["scout_cves: r", "scout_quickview: r", "scout_recommendations: r", "scout_compare: r", "scout_sbom: r"],
+    ),
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
@@ -206,7 +238,17 @@ const SOMETIMES: &[(&str, Permission)] = &[
     ("apply_plan", Permission::Images),
     ("apply_plan", Permission::Networks),
     ("apply_plan", Permission::Volumes),
+    ("buildx_rm", Permission::Volumes),
+    // The host's own copy of an image is exported.
+    ("scout_cves", Permission::Files),
+    ("scout_quickview", Permission::Files),
+    ("scout_recommendations", Permission::Files),
+    ("scout_compare", Permission::Files),
+    ("scout_sbom", Permission::Files),
 ];
+
+/// What a builder in a container needs beside: it is made, started, spoken to inside, and removed.
+const OF_BUILDERS: &[Permission] = &[Permission::Create, Permission::Lifecycle, Permission::Exec, Permission::Files];
 
 /// A row of the vocabulary.
 struct Word {
@@ -262,6 +304,9 @@ fn every_tool_is_in_the_vocabulary() {
         assert_eq!((card.access.effect, card.access.mildest), (word.effect, word.mildest), "{name}: effect");
         let rare = SOMETIMES.iter().filter(|(tool, _)| *tool == name);
         let most = rare.fold(word.needs, |needs, (_, permission)| needs.with(*permission));
+        let has_builder = entry.toolset == "buildx" && !name.starts_with("buildx_imagetools_");
+        let builders = OF_BUILDERS.iter().filter(|_| has_builder);
+        let most = builders.fold(most, |needs, permission| needs.with(*permission));
         assert_eq!(permissions(card.access.at_most), permissions(most), "{name}: what it may need");
         // A dry run sends reads only, so a tool that can be a read asks for the rest call by call.
         let can_be_dry = word.mildest == Effect::Read && word.effect != Effect::Read;
@@ -401,8 +446,8 @@ fn writes_must_name_their_host() {
         let (name, access) = (entry.card.name, entry.card.access);
         let schema = entry.input_schema(&config);
         let requires = schema.get("required").and_then(Value::as_array).is_some_and(|all| all.contains(&json!("host")));
-        // Jobs and plans carry their host, and so does a call inside another.
-        let has_host = !["cancel_job", "call_tool", "apply_plan"].contains(&name);
+        // Jobs and plans carry their host, and so does a call inside another; some are about this machine.
+        let has_host = !["cancel_job", "call_tool", "apply_plan"].contains(&name) && entry.toolset != "context";
         assert_eq!(requires, access.effect != Effect::Read && has_host, "{name}");
         if access.effect != Effect::Read {
             assert_eq!(entry.card.host == HostArgument::One, has_host, "{name}");

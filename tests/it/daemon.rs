@@ -781,6 +781,8 @@ async fn nobody_is_fooled_by_hostile_arguments() {
                         }
                         match &outcome {
                             Err(error) if [Kind::Invalid, Kind::NotFound].contains(&error.kind()) => {}
+                            // What runs a program is called on real ones, in the lab.
+                            Err(error) if entry.card.program.is_some() && error.kind() == Kind::Unsupported => {}
                             Err(error) => blame(format!("it is no {}: {error}", error.kind())),
                             Ok(answer) => blame(format!("it was taken: {:.200}", answer.text)),
                         }

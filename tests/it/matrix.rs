@@ -57,6 +57,7 @@ fn grants(entry: &Entry) -> Vec<Permissions> {
 impl Cell {
     fn host(&self, daemon: &Daemon) -> Arc<Gateway> {
         gateway_with(&[daemon.spec("a", "")], |config| {
+            config.cli_config = true;
             let host = &mut config.hosts[0];
             host.mode = self.mode;
             host.limits.permissions = self.granted;

@@ -23,10 +23,12 @@ pub(crate) fn config(hosts: &[String]) -> Config {
     Config::load(&environment(), &flags).unwrap_or_else(|error| panic!("{error}: {hosts:?}"))
 }
 
-/// Nobody's machine; what would leave it for a registry ends at a proxy that is not there.
+/// Nobody's machine; what would leave it for a registry ends at a proxy that is not there, and no docker CLI of this one
+/// is found.
 fn environment() -> Environment {
+    let variables = [("HTTPS_PROXY", "http://127.0.0.1:1"), ("PATH", "/nonexistent")];
     Environment {
-        variables: [("HTTPS_PROXY".to_owned(), "http://127.0.0.1:1".to_owned())].into(),
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         working_directory: "/".into(),
         home: Some("/nonexistent".into()),
         ..Environment::default()

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::{
     Document,
     host::{Misplaced, checked},
+    limits::CLI_CONFIG,
 };
 use crate::{
     config::{
@@ -66,6 +67,8 @@ pub(in crate::config) struct General {
     pub(in crate::config) secrets: Option<PathBuf>,
     /// Which files of this machine arguments may name.
     pub(in crate::config) files: FileSettings,
+    /// Whether tools see the operator's own configuration of the docker CLI.
+    pub(in crate::config) cli_config: bool,
 }
 
 impl Document {
@@ -108,6 +111,7 @@ impl Document {
             audit,
             secrets: directory(self.secrets.as_ref().and_then(|secrets| secrets.dir.as_ref()))?,
             files: self.files.as_ref().map(|files| files.checked(anchor)).transpose()?.unwrap_or_default(),
+            cli_config: self.grant.iter().any(|word| word.get_ref() == CLI_CONFIG),
         })
     }
 }

@@ -21,6 +21,8 @@ use crate::{
 
 /// What no mode implies on every host; the rest is never granted, only listed.
 const GRANTED: [Permission; 2] = [Permission::Files, Permission::Credentials];
+/// What is about no host: whether tools see the operator's own configuration of the docker CLI.
+pub(super) const CLI_CONFIG: &str = "cli-config";
 
 /// `{ allow, deny }` as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -158,7 +160,7 @@ impl Document {
     /// Checks what is said for every host.
     pub(super) fn limits(&self) -> Result<SharedLimits, Misplaced> {
         Ok(SharedLimits {
-            granted: granted(&self.grant)?,
+            granted: granted(self.grant.iter().filter(|word| word.get_ref() != CLI_CONFIG), &[CLI_CONFIG])?,
             tools: names(self.tools.as_ref(), plain, Globs::new)?,
             containers: names(self.containers.as_ref(), container, Globs::new)?,
             images: names(self.images.as_ref(), image, Globs::of_images)?,
@@ -172,7 +174,7 @@ impl Document {
 impl Table {
     /// Checks what is said for one host.
     pub(super) fn limits(&self, shared: &SharedLimits) -> Result<HostLimits, Misplaced> {
-        let granted = granted(&self.grant)?;
+        let granted = granted(self.grant.iter(), &[])?;
         let permissions = match &self.permissions {
             Some(words) => Some(listed(words, granted.both(shared.granted))?),
             None => None,
@@ -221,7 +223,9 @@ fn listed(words: &[Spanned<String>], granted: Permissions) -> Result<Permissions
 }
 
 /// What is granted beside whatever the mode implies and the list names.
-fn granted(words: &[Spanned<String>]) -> Result<Permissions, Misplaced> {
+///
+/// `more` can be granted too, in another place.
+fn granted<'a>(words: impl Iterator<Item = &'a Spanned<String>>, more: &[&str]) -> Result<Permissions, Misplaced> {
     let mut granted = Permissions::READ;
     for word in words {
         granted = granted.with(checked(word, |word| match Permission::parse(word) {
@@ -230,9 +234,14 @@ fn granted(words: &[Spanned<String>]) -> Result<Permissions, Misplaced> {
                 let mend = "grant takes files and credentials; name the others in permissions of a host";
                 Err(refusal(format!("permission \"{permission}\" in grant"), mend))
             }
+            None if word == CLI_CONFIG => {
+                let what = format!("grant {} of one host", quoted(word));
+                Err(refusal(what, "it is about no host: grant it above every [[host]]"))
+            }
             None => {
-                let known = GRANTED.map(Permission::as_str);
-                let mend = suggestion(word, known, &format!("it is one of {}", known.join(", ")));
+                let known: Vec<&str> =
+                    GRANTED.map(Permission::as_str).into_iter().chain(more.iter().copied()).collect();
+                let mend = suggestion(word, known.iter().copied(), &format!("it is one of {}", known.join(", ")));
                 Err(refusal(format!("unknown grant {}", quoted(word)), mend))
             }
         })?);

@@ -105,6 +105,15 @@ impl Notation {
 }
 
 impl EndpointSpec {
+    /// Reads an endpoint that stands alone, with TLS or without.
+    ///
+    /// # Errors
+    /// `config` for what no host could have.
+    pub fn of(text: &str, tls: bool) -> Result<Self> {
+        let directory = tls.then(|| PathBuf::from("tls"));
+        Self::parse(text)?.secured(directory, false, Notation::File)
+    }
+
     /// Reads an endpoint without its markers; TCP comes back plain, with the port as given.
     pub(in crate::config) fn parse(text: &str) -> Result<Self> {
         if text.chars().any(char::is_control) {

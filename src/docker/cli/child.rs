@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Cli, Ran, Source,
+    Cli, Private, Ran, Source,
     group::{Group, address},
     home::Home,
     lines::{self, Beginning, Ending},
@@ -36,13 +36,14 @@ struct Running {
     group: Group,
     child: Option<Child>,
     home: Option<Home>,
+    private: Option<Private>,
     proxy: Option<Proxy>,
 }
 
 pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source, &str) + Send + Sync)) -> Result<Ran> {
     // A program that finds nobody to speak to says so in its own words, and not in ours.
     cli.docker.engine().await?;
-    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, kept, any_status } = cli;
+    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, private, kept, any_status } = cli;
     let (home, found) = tokio::task::spawn_blocking(move || Home::make(&found, &logins).map(|home| (home, found)))
         .await
         .map_err(|error| Error::internal("a private directory cannot be made").detail(error.to_string()))??;
@@ -72,7 +73,7 @@ pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source,
     // It was not awaited yet, so it has its number.
     let group = Group::of(&child).ok_or_else(|| Error::internal("a program has no number"))?;
     let proxy = Proxy::serve(listener, docker.clone(), marks, group);
-    let mut running = Running { docker, group, child: Some(child), home: Some(home), proxy: Some(proxy) };
+    let mut running = Running { docker, group, child: Some(child), home: Some(home), private, proxy: Some(proxy) };
     let (status, output, messages) = running.attend(pipes, &input, kept, prefix.as_deref(), told).await?;
     let notes = running.proxy.as_ref().map(Proxy::told).unwrap_or_default();
     running.ended().await;
@@ -96,10 +97,12 @@ impl Running {
     ) -> Result<(ExitStatus, Beginning, Ending)> {
         let (output, messages) = (Mutex::new(Beginning::default()), Mutex::new(Ending::default()));
         // What names the private directory names this machine.
-        let private = self.home.as_ref().map(|home| home.path().display().to_string()).unwrap_or_default();
+        let own = self.home.as_ref().map(|home| home.path().display().to_string());
+        let held = self.private.as_ref().map(|private| private.path().display().to_string());
+        let private: Vec<String> = own.into_iter().chain(held).collect();
         let plain = |line: &str| {
-            let line = line.replace(&private, "<private>");
-            prefix.map_or(line.clone(), |prefix| line.replace(prefix, ""))
+            let line = prefix.map_or(line.to_owned(), |prefix| line.replace(prefix, ""));
+            private.iter().fold(line, |line, path| line.replace(path, "<private>"))
         };
         let status = {
             let feeding = async {
@@ -166,10 +169,10 @@ impl Drop for Running {
             self.group.kill();
             return;
         }
-        let group = self.group;
+        let (group, private) = (self.group, self.private.take());
         self.docker.host.see_out(async move {
             group.end(child, &home.socket()).await;
-            drop(home);
+            drop((home, private));
         });
     }
 }

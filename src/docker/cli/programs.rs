@@ -62,8 +62,11 @@ impl Program {
 /// The programs of this machine. They are looked for when they are needed: one that was installed meanwhile is found.
 #[derive(Debug, Clone, Default)]
 pub struct Programs {
-    path: String,
+    pub(super) path: String,
     plugins: Vec<PathBuf>,
+    /// The operator's own configuration of the CLI, and the home beside it.
+    pub(super) configuration: Option<PathBuf>,
+    pub(super) home: Option<PathBuf>,
     /// Where runs keep their private directories.
     pub(super) base: PathBuf,
 }
@@ -85,13 +88,15 @@ impl Programs {
         let configured = environment.get("DOCKER_CONFIG").map(PathBuf::from);
         let own = configured.or_else(|| environment.home.as_ref().map(|home| home.join(".docker")));
         let first = environment.get(FIRST).map(PathBuf::from);
-        let plugins = first.into_iter().chain(own.map(|own| own.join("cli-plugins")));
+        let plugins = first.into_iter().chain(own.clone().map(|own| own.join("cli-plugins")));
         let bases = ["XDG_RUNTIME_DIR", "TMPDIR"].into_iter().filter_map(|name| environment.get(name));
         let mut bases = bases.map(PathBuf::from).filter(|base| base.is_absolute());
         let base = bases.find(|base| base.as_os_str().len() + OWN <= LONGEST && base.is_dir());
         Self {
             path: environment.get("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin").to_owned(),
             plugins: plugins.chain(EVERYBODY.iter().map(PathBuf::from)).collect(),
+            configuration: own,
+            home: environment.home.clone(),
             base: base.unwrap_or_else(|| "/tmp".into()),
         }
     }

@@ -431,6 +431,26 @@ impl Docker {
         .hint("nothing was sent; the person can add it to \"registries\""))
     }
 
+    /// Refuses a registry that a program of this machine would ask on behalf of a call, unless it is Docker Hub, or
+    /// the configuration or an image of this host names it: a strange one could send the program anywhere.
+    ///
+    /// # Errors
+    /// `denied` for any other.
+    pub async fn may_ask(&self, registry: &str) -> Result<()> {
+        let registry = registry.to_ascii_lowercase();
+        if matches!(registry.as_str(), "docker.io" | "index.docker.io") {
+            return Ok(());
+        }
+        Box::pin(self.admit_registry(&registry)).await.map_err(|_| {
+            Error::denied(format!(
+                "registry {} is not asked: no image of the host comes from it, and \"registries\" in the configuration \
+                 does not name it",
+                quote(&registry)
+            ))
+            .hint("nothing was sent; the person can add it to \"registries\"")
+        })
+    }
+
     fn note_registries(&self, images: &Value) {
         let names = images.as_array().into_iter().flatten().flat_map(|image| {
             let of = |field| image.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);

@@ -18,12 +18,15 @@ pub fn of_request(template: &str, query: &[(String, String)], bodies: &Bodies) -
 
 fn hits(template: &str, query: &[(String, String)]) -> Vec<Hit> {
     match template {
-        "/session" | "/grpc" => {
-            vec![Hit::new(Rule::BuildChannel, "BuildKit's own channel (build-channel)".to_owned())]
-        }
+        "/session" | "/grpc" => vec![channel()],
         "/build" => query.iter().filter_map(|(name, value)| of_build(name, value)).collect(),
         _ => Vec::new(),
     }
+}
+
+/// What opening `BuildKit`'s own channel hits.
+pub(super) fn channel() -> Hit {
+    Hit::new(Rule::BuildChannel, "BuildKit's own channel (build-channel)".to_owned())
 }
 
 fn of_build(name: &str, value: &str) -> Option<Hit> {

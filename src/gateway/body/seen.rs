@@ -94,10 +94,10 @@ pub(super) fn project(document: &Value) -> &str {
 /// `not_found` for a container that the body names and that is not there, and those of the daemon.
 pub(super) async fn look(judged: &Judged<'_>, bodies: &Bodies, reading: &Docker) -> Result<Seen> {
     let mut seen = Seen { own: Own { root: None, socket: socket(reading) }, ..Seen::default() };
-    let Judged { plan, body, enters } = *judged;
+    let Judged { plan, body, is_first } = *judged;
     let document = body.map(|body| &body.document);
     let host = document.map(|document| part(document, &["HostConfig"]));
-    let entered: Vec<&Object> = if enters { containers(plan).collect() } else { Vec::new() };
+    let entered: Vec<&Object> = if plan.enters && is_first { containers(plan).collect() } else { Vec::new() };
 
     let others = host.into_iter().flat_map(|host| container::namespaces(host).chain(container::volumes_from(host)));
     let mut wanted: Vec<(String, bool)> = others.map(|name| (name.to_owned(), true)).collect();

@@ -1,7 +1,6 @@
 //! Building an image, out of a directory of this machine, a Dockerfile alone, or an address that the daemon fetches.
 
 mod context;
-mod dockerfile;
 mod ignore;
 mod log;
 
@@ -25,12 +24,12 @@ use crate::{
     tool::{Access, BodyKind, Call, Course, Effect, LONGEST_JOB, Plan, Summary, Tool},
     tools::{
         authorization::Authorization,
+        dockerfile::Taken,
         pull::reference::Reference,
         view::{bytes, short_id},
     },
 };
 use context::Context;
-use dockerfile::Taken;
 use log::Log;
 
 /// How long a daemon may say nothing of a build: a step may compile for long without a word.

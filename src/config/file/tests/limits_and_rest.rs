@@ -143,7 +143,8 @@ fn every_general_key_arrives() {
     let text = "registries = [\"ghcr.io\", \"127.0.0.1:5000\", \"GHCR.io\", \"localhost\", \"[fd00::1]:5000\", \"a-b:1\"]\n\
                 state = \"state\"\napproval_passphrase = \" $argon2id$v=19$x \"\n\
                 [audit]\ndirectory = \"~/audit\"\nsize = \"1g\"\nkeep = 3\n[secrets]\ndir = \"/s\"\n[files]\nroots = [\"src\", \"~/x\"]\nallow = [\".env.example\"]";
-    let General { registries, state, approval_passphrase, audit, secrets, files } = parsed(text).unwrap().general;
+    let General { registries, state, approval_passphrase, audit, secrets, files, cli_config } =
+        parsed(text).unwrap().general;
     let hosts: Vec<&str> = registries.iter().map(|registry| registry.host.as_str()).collect();
     assert_eq!(hosts, ["ghcr.io", "127.0.0.1:5000", "localhost", "[fd00::1]:5000", "a-b:1"]);
     assert!(registries.iter().all(|registry| !registry.insecure && registry.ca.is_none()));
@@ -153,6 +154,7 @@ fn every_general_key_arrives() {
     assert_eq!(secrets, Some("/s".into()));
     assert_eq!(files.roots, Some(vec!["/etc/q/src".into(), "/home/x/x".into()]));
     assert_eq!(files.allow, [".env.example"]);
+    assert!(!cli_config && parsed("grant = [\"cli-config\"]").unwrap().general.cli_config);
     for (size, bytes) in [("64k", 64 << 10), ("65536", 64 << 10), ("4G", 4 << 30), (" 1m ", 1 << 20)] {
         assert_eq!(parsed(&format!("audit = {{ size = \"{size}\" }}")).unwrap().general.audit.size, bytes);
     }
@@ -229,7 +231,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("permissions = []", "unknown key \"permissions\"; it belongs below the [[host]] that it is for"),
     ("granted = []", "unknown key \"granted\"; did you mean \"grant\"?"),
     ("grant = [\"file\"]", "unknown grant \"file\"; did you mean \"files\"?"),
-    ("grant = [\"cli-config\"]", "unknown grant \"cli-config\"; it is one of files, credentials"),
+    ("grant = [\"zzzzzzzzzz\"]", "unknown grant \"zzzzzzzzzz\"; it is one of files, credentials, cli-config"),
     (
         "grant = [\"exec\"]",
         "permission \"exec\" in grant; grant takes files and credentials; name the others in permissions of a host",
@@ -307,6 +309,11 @@ const HOST_LIMITS: &[(&str, &str)] = &[
         "permissions = [\"credentials\"]",
         "permission \"credentials\" without a grant; add grant = [\"credentials\"], or remove it",
     ),
+    (
+        "grant = [\"cli-config\"]",
+        "grant \"cli-config\" of one host; it is about no host: grant it above every [[host]]",
+    ),
+    ("grant = [\"zzzzzzzzzz\"]", "unknown grant \"zzzzzzzzzz\"; it is one of files, credentials"),
     ("rules = { privilegd = \"ask\" }", "unknown rule \"privilegd\"; did you mean \"privileged\"?"),
     ("rules = { privileged = \"aks\" }", "unknown value \"aks\"; did you mean \"ask\"?"),
     ("confirm = \"destory\"", "unknown value \"destory\"; did you mean \"destroy\"?"),

@@ -6,16 +6,13 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use sha2::{Digest, Sha256};
 
-use super::{
-    BuildImage,
-    dockerfile::{self, Taken},
-    ignore::Ignore,
-};
+use super::{BuildImage, ignore::Ignore};
 use crate::{
     docker::{Docker, names::quote},
     error::{Error, Result},
     files::{self, Directory, LeftOut},
     tool::{Call, text::count},
+    tools::dockerfile::{self, Taken},
 };
 
 /// The largest Dockerfile, and the largest `.dockerignore`, in bytes.

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What a Dockerfile takes.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     /// The images, each once.
-    pub(super) images: BTreeSet<String>,
+    pub(crate) images: BTreeSet<String>,
     /// Words that stand for an image, and only the builder knows for which.
-    pub(super) unclear: Vec<String>,
+    pub(crate) unclear: Vec<String>,
 }
 
 /// The images that a Dockerfile takes, its own stages left out.
 ///
 /// `arguments` are those of the build; whoever reads it otherwise than the builder would see other images, so what
 /// cannot be read for certain is told as unclear.
-pub(super) fn taken(text: &str, arguments: &BTreeMap<String, String>) -> Taken {
+pub(crate) fn taken(text: &str, arguments: &BTreeMap<String, String>) -> Taken {
     let mut taken = Taken::default();
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     let mut stages: Vec<String> = Vec::new();
