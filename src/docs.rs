@@ -71,8 +71,9 @@ fn section(entry: &Entry) -> String {
         permissions if permissions.is_empty() => String::new(),
         permissions => format!(" · {permissions}"),
     };
+    let program = card.program.map(|program| format!(" · runs `{}`", program.command())).unwrap_or_default();
     let head = format!(
-        "\n### {}`{}`\n\n{}{permissions} · {host}\n\n{}\n",
+        "\n### {}`{}`\n\n{}{permissions} · {host}{program}\n\n{}\n",
         star(entry),
         card.name,
         effect(entry),

@@ -173,7 +173,8 @@ impl Gateway {
     /// # Errors
     /// `config` for an unknown toolset, a deny that fits no tool, a verifier that makes no sense.
     pub fn new(config: Config, environment: Environment) -> Result<Arc<Self>> {
-        let catalogue = Catalogue::new(&config)?;
+        let programs = Programs::new(&environment);
+        let catalogue = Catalogue::new(&config)?.on(programs.clone());
         let approvals = Approvals::new(config.state.clone(), config.approval_passphrase.as_deref())?;
         let audit = Audit::new(config.state.clone(), &config.audit);
         let probes = Probes::new(config.state.clone());
@@ -184,7 +185,7 @@ impl Gateway {
             files: Files::new(&config.files, &environment).sparing(own),
             registries: Registries::new(&config, &environment),
             plans: Plans::default(),
-            programs: Programs::new(&environment),
+            programs,
         });
         let (account, own_container) = (environment.user.clone(), environment.container.clone());
         let fleet = Fleet::new(&config, Arc::new(environment));
@@ -367,6 +368,7 @@ impl Gateway {
                 let started = Instant::now();
                 let planned = within(limit, async {
                     admit(entry, host, entry.card.access.mildest, entry.card.access.always, Some(record))?;
+                    self.catalogue.missing(&entry.card).map_or(Ok(()), Err)?;
                     let plan = tool.plan(&host.reading(), &call).await?;
                     let verdict = self.decide(entry, host, &plan).await?;
                     Ok((plan, verdict))
@@ -421,6 +423,7 @@ impl Gateway {
                 let call = call.bound(entry.card.name, std::iter::empty(), &tool.arguments());
                 record.arguments(tool.arguments());
                 self.admit_anywhere(entry, record)?;
+                self.catalogue.missing(&entry.card).map_or(Ok(()), Err)?;
                 record.allowed(&self.audit, Effect::Read, Permissions::READ, None).await?;
                 let limit = tool.deadline().unwrap_or(READ);
                 Ok(within(limit, tool.call(&call)).await?)

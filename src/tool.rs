@@ -31,6 +31,7 @@ pub use plan::{Access, Body, BodyKind, Plan};
 
 pub use crate::docker::{
     access::{Effect, Permission, Permissions},
+    cli::Program,
     objects::{Object, ObjectKind},
 };
 use crate::{
@@ -60,6 +61,8 @@ pub trait Tool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     const OPEN_WORLD: bool = false;
     /// How it takes its host.
     const HOST: HostArgument = HostArgument::One;
+    /// The program of this machine that it runs: where that is missing, the tool is not listed and says what to install.
+    const PROGRAM: Option<Program> = None;
     /// What it answers.
     type Output: Output;
 
@@ -323,6 +326,8 @@ pub struct Card {
     pub open_world: bool,
     /// How it takes `host`.
     pub host: HostArgument,
+    /// The program of this machine that it runs.
+    pub program: Option<Program>,
     /// Whether a call can be answered with the job that it has become, whose id is then among the fields.
     may_become_job: bool,
     /// The description and the input schema, written when somebody asks for them: most tools are never looked at.
@@ -344,6 +349,7 @@ impl Card {
             course,
             open_world: false,
             host,
+            program: None,
             may_become_job: false,
             described: OnceLock::new(),
             describe: schema::input::<I>,
@@ -424,6 +430,7 @@ pub fn def<T: Tool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, T::ACCESS, T::CORE, T::HOST);
     card.course = T::COURSE.unwrap_or(card.course);
     card.open_world = T::OPEN_WORLD;
+    card.program = T::PROGRAM;
     card.may_become_job = true;
     Def { card, parse: Parse::One(|arguments, schema| Ok(Box::new(schema::parse::<T>(arguments, schema)?))) }
 }

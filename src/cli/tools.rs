@@ -9,13 +9,13 @@ use super::Screen;
 use crate::{
     error::Result,
     gateway::{Gateway, catalogue::Entry},
-    tool::{Permission, text::first_sentence},
+    tool::{Permission, Program, text::first_sentence},
 };
 
 /// What `tools` takes.
 #[derive(Args)]
 pub(super) struct Tools {
-    /// Those too that no client is shown, for lack of a toolset or of a host that allows them
+    /// Those too that no client is shown, for lack of a toolset, of a host that allows them or of a program
     #[arg(long)]
     all: bool,
 }
@@ -30,6 +30,12 @@ struct Row {
     permissions: Vec<&'static str>,
     title: String,
     about: String,
+    /// The program of this machine that it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
+    /// Whether that is not installed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    missing: bool,
     listed: bool,
 }
 
@@ -39,7 +45,10 @@ impl Tools {
         let rows: Vec<Row> = gateway
             .catalogue()
             .entries()
-            .map(|entry| Row::new(entry, listed.contains(&entry.card.name)))
+            .map(|entry| {
+                let is_missing = gateway.catalogue().missing(&entry.card).is_some();
+                Row::new(entry, is_missing, listed.contains(&entry.card.name))
+            })
             .filter(|row| self.all || row.listed)
             .collect();
         if json {
@@ -60,7 +69,7 @@ impl Tools {
 }
 
 impl Row {
-    fn new(entry: &Entry, listed: bool) -> Self {
+    fn new(entry: &Entry, missing: bool, listed: bool) -> Self {
         let access = entry.card.access;
         Self {
             name: entry.card.name,
@@ -70,6 +79,8 @@ impl Row {
             permissions: access.at_most.iter().map(Permission::as_str).collect(),
             title: entry.card.title.clone(),
             about: first_sentence(entry.card.about()).to_owned(),
+            program: entry.card.program.map(Program::command),
+            missing,
             listed,
         }
     }
@@ -81,7 +92,10 @@ impl Row {
         };
         let mut cells = vec![self.name.into(), self.toolset.into(), effect.into(), self.permissions.join(", ").into()];
         if all {
-            cells.push(if self.listed { "yes" } else { "no" }.into());
+            cells.push(match self.program {
+                Some(program) if self.missing => format!("no: {program} is missing").into(),
+                _ => if self.listed { "yes" } else { "no" }.into(),
+            });
         }
         cells.push(self.about.into());
         cells

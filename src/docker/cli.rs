@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 pub use home::Login;
 pub use lines::Source;
 use programs::Found;
-pub use programs::Programs;
+pub use programs::{Program, Programs};
 
 /// How much of what a program prints is kept, unless a run says otherwise.
 const KEPT: usize = 256 << 10;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, OnceLock},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Gateway, caller::Caller, forward::Inner, tools::OWN};
 use crate::{
     config::{Config, HostConfig},
-    docker::{Host, names::quote},
+    docker::{Host, cli::Programs, names::quote},
     error::{Error, Result, nearest},
     tool::{
         Access, Answer, Call, Card, Def, Effect, FleetCall, HostArgument, HostlessCall, Json, OneCall, Parse, Pending,
@@ -97,7 +97,11 @@ pub struct Group {
 /// The tools of a configuration.
 pub struct Catalogue {
     entries: Vec<Entry>,
-    listed: Vec<usize>,
+    allowed: Vec<usize>,
+    /// What is installed here; `None` takes everything for installed.
+    programs: Option<Programs>,
+    /// Those of the allowed ones whose programs are here: looked for when somebody asks, and once.
+    listed: OnceLock<Vec<usize>>,
 }
 
 impl Catalogue {
@@ -118,14 +122,26 @@ impl Catalogue {
         // Where nothing can be changed there is nothing for `call_tool` to do that `read_tool` does not.
         let reads = |entry: &Entry| !matches!(entry.run, Run::Forward { ceiling, .. } if ceiling > Effect::Read);
         let changes = || entries.iter().any(|entry| config.hosts.iter().any(|host| could_change(entry, host)));
-        let listed = entries
+        let allowed = entries
             .iter()
             .enumerate()
             .filter(|(_, entry)| wanted.iter().any(|name| is_in(entry, name)))
             .filter(|(_, entry)| on_any(&entry.card) && (reads(entry) || changes()))
             .map(|(position, _)| position)
             .collect();
-        Ok(Self { entries, listed })
+        Ok(Self { entries, allowed, programs: None, listed: OnceLock::new() })
+    }
+
+    /// The same on a machine with these programs: tools whose program is missing are not listed.
+    #[must_use]
+    pub fn on(self, programs: Programs) -> Self {
+        Self { programs: Some(programs), listed: OnceLock::new(), ..self }
+    }
+
+    /// What is missing on this machine for a tool to run: `unsupported`, saying what to install.
+    #[must_use]
+    pub fn missing(&self, card: &Card) -> Option<Error> {
+        self.programs.as_ref()?.need(card.program?.plugin()).err()
     }
 
     /// A tool by name, listed or not.
@@ -155,7 +171,11 @@ impl Catalogue {
 
     /// The tools that clients see.
     pub fn listed(&self) -> impl Iterator<Item = &Entry> {
-        self.listed.iter().filter_map(|position| self.entries.get(*position))
+        let listed = self.listed.get_or_init(|| {
+            let entries = self.allowed.iter().filter_map(|position| Some((*position, self.entries.get(*position)?)));
+            entries.filter(|(_, entry)| self.missing(&entry.card).is_none()).map(|(position, _)| position).collect()
+        });
+        listed.iter().filter_map(|position| self.entries.get(*position))
     }
 }
 
@@ -330,4 +350,60 @@ fn denied(deny: &[String], everything: &[Entry]) -> Result<Vec<GlobMatcher>> {
             Err(Error::config(format!("deny {}: no tool or toolset is called so", quote(pattern))).hint(hint))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+    use super::*;
+    use crate::{
+        config::{Environment, Flags},
+        error::Kind,
+        tool::Program,
+    };
+
+    fn install(file: &Path) {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn what_runs_a_missing_program_is_not_listed_and_says_what_to_install() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment {
+            variables: [("PATH".to_owned(), home.path().join("bin").display().to_string())].into(),
+            home: Some(home.path().to_owned()),
+            ..Environment::default()
+        };
+        let flags = Flags { toolsets: vec![ALL.into()], ..Flags::default() };
+        let config = Config::load(&environment, &flags).unwrap();
+        let catalogue = || {
+            let mut catalogue = Catalogue::new(&config).unwrap();
+            let programs = [None, Some(Program::Docker), Some(Program::Compose)];
+            for (entry, program) in catalogue.entries.iter_mut().zip(programs) {
+                Arc::make_mut(&mut entry.card).program = program;
+            }
+            catalogue
+        };
+        let listed = |catalogue: &Catalogue| catalogue.listed().map(|entry| entry.card.name).collect::<Vec<_>>();
+        let all = listed(&catalogue());
+        let ours = || catalogue().on(Programs::new(&environment));
+        let none = ours();
+        assert_eq!(listed(&none), [&all[..1], &all[3..]].concat());
+        let error = none.missing(&none.find(all[2]).unwrap().card).unwrap();
+        assert_eq!((error.kind(), error.hint_text().unwrap().contains("docker-ce-cli")), (Kind::Unsupported, true));
+
+        install(&home.path().join("bin/docker"));
+        assert_eq!(listed(&none).len(), all.len() - 2, "what is listed does not change while a client looks at it");
+        assert!(none.missing(&none.find(all[1]).unwrap().card).is_none(), "but what was installed runs");
+        let some = ours();
+        assert_eq!(listed(&some), [&all[..2], &all[3..]].concat());
+        let error = some.missing(&some.find(all[2]).unwrap().card).unwrap();
+        assert!(error.hint_text().unwrap().contains("docker-compose-plugin"), "{error:?}");
+
+        install(&home.path().join(".docker/cli-plugins/docker-compose"));
+        assert_eq!(listed(&ours()), all);
+    }
 }

@@ -69,6 +69,7 @@ impl Gateway {
             Run::Forward { .. } => return Err(Error::internal("a call that carries another one was not taken apart")),
         };
         let parsed = parse(arguments, entry.card.input())?;
+        self.catalogue.missing(&entry.card).map_or(Ok(()), Err)?;
         if let (Some(host), Decision::Allow | Decision::Ask(_)) = (host, &explained.decision) {
             let call = Call::new(tool, Arc::new(|_| {}), self.means.clone(), self.cursors.clone());
             let call = call.of(&caller.principal).bound(

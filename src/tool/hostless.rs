@@ -5,13 +5,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Access, Answer, Call, Card, Def, HostArgument, Json, Output, Parse, Pending, schema, written};
+use super::{Access, Answer, Call, Card, Def, HostArgument, Json, Output, Parse, Pending, Program, schema, written};
 use crate::error::Result;
 
 /// One reading tool without `host`. The doc comment is its description, the fields are its schema.
 pub trait HostlessTool: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
     /// `verb_noun`, at most 32 characters.
     const NAME: &'static str;
+    /// The program of this machine that it runs: where that is missing, the tool is not listed and says what to install.
+    const PROGRAM: Option<Program> = None;
     /// What it answers.
     type Output: Output;
 
@@ -29,6 +31,7 @@ pub trait HostlessTool: DeserializeOwned + Serialize + JsonSchema + Send + Sync 
 pub fn hostless<T: HostlessTool>() -> Def {
     let mut card = Card::of::<T, T::Output>(T::NAME, Access::READ, false, HostArgument::None);
     card.open_world = true;
+    card.program = T::PROGRAM;
     card.may_become_job = true;
     Def { card, parse: Parse::Hostless(|arguments, schema| Ok(Box::new(schema::parse::<T>(arguments, schema)?))) }
 }

@@ -27,6 +27,38 @@ const LONGEST: usize = 100;
 /// What the directory of a run and the socket in it take of that.
 const OWN: usize = 36;
 
+/// A program of this machine that a tool runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Program {
+    /// The docker CLI itself, without a plugin.
+    Docker,
+    /// Its plugin for projects of several containers.
+    Compose,
+    /// Its plugin for builds.
+    Buildx,
+    /// Its plugin for known weaknesses of images.
+    Scout,
+}
+
+impl Program {
+    /// The plugin's name; nothing where the CLI itself is meant.
+    #[must_use]
+    pub const fn plugin(self) -> Option<&'static str> {
+        match self {
+            Self::Docker => None,
+            Self::Compose => Some("compose"),
+            Self::Buildx => Some("buildx"),
+            Self::Scout => Some("scout"),
+        }
+    }
+
+    /// How a person calls it: `docker compose`.
+    #[must_use]
+    pub fn command(self) -> String {
+        ["docker"].into_iter().chain(self.plugin()).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// The programs of this machine. They are looked for when they are needed: one that was installed meanwhile is found.
 #[derive(Debug, Clone, Default)]
 pub struct Programs {

@@ -96,7 +96,7 @@ struct Row {
     /// The tool to call it through.
     #[serde(skip_serializing_if = "Option::is_none")]
     through: Option<&'static str>,
-    /// Why it is not listed: `toolset`, or the rule by which no host allows it.
+    /// Why it is not listed: `toolset`, the rule by which no host allows it, or the program that is missing here.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,14 +188,20 @@ impl Row {
     }
 }
 
-/// Why no host allows even the mildest call of a tool: the rule and the reason of the first host.
+/// Why even the mildest call of a tool cannot be made: the rule and the reason of the first host where no host allows
+/// it, or what has to be installed.
 fn refused(entry: &Entry, gateway: &Gateway) -> Option<String> {
     let access = entry.card.access;
     let mut first = None;
     for host in gateway.fleet.all() {
         match policy::decide(&facts(entry, &host, access.mildest, access.always)) {
             Decision::Deny { rule, reason, .. } => drop(first.get_or_insert(format!("{rule}: {reason}"))),
-            Decision::Allow | Decision::Ask(_) => return None,
+            Decision::Allow | Decision::Ask(_) => {
+                return gateway.catalogue.missing(&entry.card).map(|error| {
+                    let hint = error.hint_text().map(|hint| format!("; {hint}")).unwrap_or_default();
+                    format!("program: {error}{hint}")
+                });
+            }
         }
     }
     first
