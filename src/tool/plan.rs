@@ -161,6 +161,19 @@ impl Plan {
         self
     }
 
+    /// Adds what a list showed a moment ago; what has gone meanwhile needs nobody's leave.
+    ///
+    /// # Errors
+    /// Those of the look, but for `not_found`.
+    pub fn on_listed(mut self, found: Result<Object>) -> Result<Self> {
+        match found {
+            Ok(object) => self.objects.push(object),
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self)
+    }
+
     /// Lowers the effect; a higher one changes nothing.
     #[must_use]
     pub fn at_most(mut self, effect: Effect) -> Self {

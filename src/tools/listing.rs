@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    docker::Filters,
+    docker::{Docker, Filters, Target},
     error::Result,
     redact,
     tool::{
@@ -124,6 +124,22 @@ pub(crate) fn folded(hosts: Vec<HostStatus>) -> Vec<HostStatus> {
 /// The bytes that they take in an answer.
 pub(crate) fn size(hosts: &[HostStatus]) -> usize {
     serde_json::to_string(hosts).map_or(0, |text| text.len())
+}
+
+/// What of a kind has a label with this value, as the engine lists it.
+pub(crate) async fn labelled(docker: &Docker, path: &str, label: &str, value: &str) -> Result<Vec<Value>> {
+    let filters = Filters::default().with("label", [format!("{label}={value}")]);
+    let mut target = Target::new(path);
+    if path == "/containers/json" {
+        target = target.query("all", "1");
+    }
+    let mut listed = docker.json(target.filters(&filters)).await?;
+    // Volumes stand in a document of their own.
+    let rows = listed.get_mut("Volumes").map(Value::take).unwrap_or(listed);
+    Ok(match rows {
+        Value::Array(rows) => rows,
+        _ => Vec::new(),
+    })
 }
 
 #[cfg(test)]

@@ -235,7 +235,10 @@ impl Rendered {
 
     /// What stands in front of the command: the project is read from standard input.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        ["--project-name", &self.name, "--project-directory", &self.directory, "--file", "-"].map(str::to_owned).into()
+        // Nothing is filled in any more: a file of variables in the directory is left alone.
+        let own = ["--env-file", "/dev/null", "--file", "-"];
+        let place = ["--project-name", self.name.as_str(), "--project-directory", self.directory.as_str()];
+        place.into_iter().chain(own).map(str::to_owned).collect()
     }
 
     /// Adds to a plan all that is asked of the engine: its images, documents for the rules, and the project as it is

@@ -43,7 +43,8 @@ struct Running {
 pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source, &str) + Send + Sync)) -> Result<Ran> {
     // A program that finds nobody to speak to says so in its own words, and not in ours.
     cli.docker.engine().await?;
-    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, private, kept, any_status } = cli;
+    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, private, kept, any_status } =
+        cli;
     let (home, found) = tokio::task::spawn_blocking(move || Home::make(&found, &logins).map(|home| (home, found)))
         .await
         .map_err(|error| Error::internal("a private directory cannot be made").detail(error.to_string()))??;

@@ -2,14 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::shared::{Told, containers};
 use crate::{
-    docker::{Docker, Filters, Target, cli::Program, names::quote},
-    error::{Error, Kind, Result},
-    tool::{Access, Call, Course, LONGEST_JOB, Object, Permission, Plan, Summary, Tool, text::count},
+    docker::{Docker, cli::Program, names::quote},
+    error::{Error, Result},
+    tool::{Access, Call, Course, LONGEST_JOB, Permission, Plan, Summary, Tool, text::count},
     tools::{
+        listing::labelled,
         project::{self, Change, PROJECT, Rehearsal, Step, composing},
         view::text,
     },
@@ -62,27 +62,26 @@ impl Tool for ComposeDown {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let name = project::name(&self.project)?;
-        let mut objects = Vec::new();
+        let mut plan = Plan::declared(Self::ACCESS);
         for row in containers(reading, name).await? {
-            push(&mut objects, reading.container("project", text(&row, "Id")).await)?;
+            plan = plan.on_listed(reading.container("project", text(&row, "Id")).await)?;
         }
-        for row in labelled(reading, "/networks", name).await? {
-            push(&mut objects, reading.network("project", text(&row, "Id")).await)?;
+        for row in labelled(reading, "/networks", PROJECT, name).await? {
+            plan = plan.on_listed(reading.network("project", text(&row, "Id")).await)?;
         }
-        let volumes = labelled(reading, "/volumes", name).await?;
-        let is_empty = objects.is_empty() && (volumes.is_empty() || !self.volumes);
+        let volumes = labelled(reading, "/volumes", PROJECT, name).await?;
+        let is_empty = plan.objects.is_empty() && (volumes.is_empty() || !self.volumes);
         if is_empty {
             return Err(Error::not_found(format!("nothing of project {} is on the host", quote(name)))
                 .hint("compose_ls shows the projects; it counts stopped ones too"));
         }
-        let mut plan = Plan::declared(Self::ACCESS);
         if self.volumes {
             for row in &volumes {
-                push(&mut objects, reading.volume("project", text(row, "Name")).await)?;
+                plan = plan.on_listed(reading.volume("project", text(row, "Name")).await)?;
             }
             plan = plan.needing(Permission::Volumes);
         }
-        Ok(plan.on(objects))
+        Ok(plan)
     }
 
     async fn call(self, docker: &Docker, _: Plan, call: &Call) -> Result<Downed> {
@@ -97,22 +96,4 @@ impl Tool for ComposeDown {
         let changes = Rehearsal::of(&told.lines()).steps;
         Ok(Downed { project: self.project, changes, notes: ran.notes })
     }
-}
-
-/// What was there a moment ago and is gone needs nobody's leave.
-fn push(objects: &mut Vec<Object>, found: Result<Object>) -> Result<()> {
-    match found {
-        Ok(object) => objects.push(object),
-        Err(error) if error.kind() == Kind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-/// Networks or volumes of a project, as the engine lists them.
-async fn labelled(docker: &Docker, path: &str, project: &str) -> Result<Vec<Value>> {
-    let filters = Filters::default().with("label", [format!("{PROJECT}={project}")]);
-    let listed = docker.json(Target::new(path).filters(&filters)).await?;
-    let rows = listed.get("Volumes").unwrap_or(&listed).as_array().cloned();
-    Ok(rows.unwrap_or_default())
 }

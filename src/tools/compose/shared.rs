@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use crate::{
     docker::{
-        Docker, Filters, Target,
+        Docker,
         cli::{Cli, Source},
     },
     error::{Kind, Result},
     tool::{Call, Permission, Progress},
     tools::{
         authorization::Authorization,
+        listing::labelled,
         project::{PROJECT, Rendered},
         pull::reference::Reference,
         view::{container_name, text},
@@ -69,12 +70,7 @@ pub(super) async fn logins<'a>(
 
 /// The containers of a project, as the engine lists them.
 pub(super) async fn containers(docker: &Docker, project: &str) -> Result<Vec<Value>> {
-    let filters = Filters::default().with("label", [format!("{PROJECT}={project}")]);
-    let rows = docker.json(Target::new("/containers/json").query("all", "1").filters(&filters)).await?;
-    Ok(match rows {
-        Value::Array(rows) => rows,
-        _ => Vec::new(),
-    })
+    labelled(docker, "/containers/json", PROJECT, project).await
 }
 
 /// The containers of a project, in a few words each.

@@ -164,8 +164,10 @@ impl<'a> Copying<'a> {
     /// Copies lines of `NAME=value`, in whose values variables may stand.
     async fn lines(&mut self, key: &str, path: &Path, required: bool) -> Result<()> {
         let text = self.copy(key, path, required).await?.unwrap_or_default();
-        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        lines.into_iter().try_for_each(no_own_variable).map_err(|error| error_in(path, &error))
+        let mut lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
+        lines
+            .try_for_each(|line| no_own_variable(line).and_then(|()| no_order(line)))
+            .map_err(|error| error_in(path, &error))
     }
 
     /// Copies a file whatever it holds.
@@ -228,6 +230,17 @@ pub(super) fn parsed(text: &str) -> Result<Value> {
     if document.is_object() { Ok(document) } else { Err(Error::invalid("it is no mapping of keys to values")) }
 }
 
+/// Refuses a line that tells compose itself what to read or to do.
+fn no_order(line: &str) -> Result<()> {
+    let name = line.strip_prefix("export ").unwrap_or(line).split(['=', ':']).next().unwrap_or_default().trim();
+    let is_harmless = ["COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"].contains(&name);
+    if name.starts_with("COMPOSE_") && !is_harmless {
+        return Err(Error::denied(format!("variable {} tells compose what to do", quote(name)))
+            .hint("take it out, and give \"files\" or the other arguments of the tool"));
+    }
+    Ok(())
+}
+
 /// Reads a compose file in which no variable of this machine stands.
 fn checked(path: &Path, text: &str) -> Result<Value> {
     let document = parsed(text).map_err(|error| error_in(path, &error))?;
@@ -273,6 +286,16 @@ mod tests {
             bomb += &format!("a{level}: &a{level} [{before}]\n");
         }
         assert!(parsed(&bomb).is_err());
+    }
+
+    #[test]
+    fn variables_give_no_orders() {
+        for line in ["COMPOSE_FILE=x.yaml", "export COMPOSE_ENV_FILES=/etc/x", "COMPOSE_REMOVE_ORPHANS: 1"] {
+            assert!(no_order(line).is_err(), "{line}");
+        }
+        for line in ["COMPOSE_PROJECT_NAME=shop", "COMPOSED=1", "A=COMPOSE_FILE=x", ""] {
+            assert!(no_order(line).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -8,19 +8,21 @@ use std::{
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{PERMISSION, services::list::of_stack};
 use crate::{
     docker::{
-        Docker, Filters, Target,
+        Docker,
         cli::{Cli, Program, Source, positional},
         names::quote,
     },
-    error::{Error, Kind, Result},
-    tool::{Access, Call, Course, Effect, LONGEST_JOB, Object, Permission, Plan, Progress, Summary, Tool, text::count},
+    error::{Error, Result},
+    tool::{
+        Access, Call, Course, Effect, LONGEST_JOB, ObjectKind, Permission, Plan, Progress, Summary, Tool, text::count,
+    },
     tools::{
         authorization::Authorization,
+        listing::labelled,
         project::Definition,
         pull::reference::Reference,
         view::{filter, text},
@@ -143,31 +145,31 @@ impl Tool for StackRm {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let name = name(&self.stack)?;
-        let mut objects = Vec::new();
+        let mut plan = Plan::declared(Self::ACCESS);
         for row in of_stack(reading, Some(name)).await? {
-            push(&mut objects, reading.service("stack", text(&row, "ID")).await)?;
+            plan = plan.on_listed(reading.service("stack", text(&row, "ID")).await)?;
         }
-        for row in labelled(reading, "/secrets", name).await? {
-            push(&mut objects, reading.secret("stack", text(&row, "ID")).await)?;
+        for row in labelled(reading, "/secrets", STACK, name).await? {
+            plan = plan.on_listed(reading.secret("stack", text(&row, "ID")).await)?;
         }
-        for row in labelled(reading, "/configs", name).await? {
-            push(&mut objects, reading.swarm_config("stack", text(&row, "ID")).await)?;
+        for row in labelled(reading, "/configs", STACK, name).await? {
+            plan = plan.on_listed(reading.swarm_config("stack", text(&row, "ID")).await)?;
         }
-        for row in labelled(reading, "/networks", name).await? {
-            push(&mut objects, reading.network("stack", text(&row, "Id")).await)?;
+        for row in labelled(reading, "/networks", STACK, name).await? {
+            plan = plan.on_listed(reading.network("stack", text(&row, "Id")).await)?;
         }
-        if objects.is_empty() {
+        if plan.objects.is_empty() {
             return Err(
                 Error::not_found(format!("there is no stack {}", quote(name))).hint("stack_ls shows what there is")
             );
         }
-        Ok(Plan::declared(Self::ACCESS).on(objects))
+        Ok(plan)
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Deployed> {
         let cli = docker.cli(call.programs(), None)?;
         let (changes, warnings) = run(cli, &["stack".to_owned(), "rm".to_owned(), self.stack.clone()], call).await?;
-        let services = plan.objects.iter().filter(|object| object.kind == crate::tool::ObjectKind::Service);
+        let services = plan.objects.iter().filter(|object| object.kind == ObjectKind::Service);
         let services = services.map(|service| service.name.clone()).collect();
         Ok(Deployed { stack: self.stack, services, changes, warnings, verb: "removed" })
     }
@@ -202,20 +204,4 @@ fn name(stack: &str) -> Result<&str> {
             .hint("letters, digits, \"_\" and \"-\""));
     }
     positional("stack", stack)
-}
-
-/// What was there a moment ago and is gone needs nobody's leave.
-fn push(objects: &mut Vec<Object>, found: Result<Object>) -> Result<()> {
-    match found {
-        Ok(object) => objects.push(object),
-        Err(error) if error.kind() == Kind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-async fn labelled(docker: &Docker, path: &str, stack: &str) -> Result<Vec<Value>> {
-    let filters = Filters::default().with("label", [format!("{STACK}={stack}")]);
-    let rows = docker.json(Target::new(path).filters(&filters)).await?;
-    Ok(rows.as_array().cloned().unwrap_or_default())
 }
