@@ -371,6 +371,16 @@ async fn images_are_built_and_pulled() {
         let built = yard.call("compose_build", json!({})).await.ok();
         assert_eq!(built["services"], json!(["web"]), "{built}");
         assert_eq!(docker(link, &["run", "--rm", &image]), "built well", "{link:?}");
+        // With BuildKit too, where it is let through: a step that the classic builder does not know.
+        yard.write(
+            "ctx/Dockerfile",
+            "FROM IMAGE\nARG WORD\nRUN --mount=type=cache,target=/c echo kit $WORD > /word\nCMD [\"cat\", \"/word\"]\n",
+        );
+        if link != Link::Unix {
+            yard.call("compose_build", json!({"buildkit": true})).await.ok();
+            assert_eq!(docker(link, &["run", "--rm", &image]), "kit well", "{link:?}");
+        }
+        yard.write("ctx/Dockerfile", "FROM IMAGE\nCMD [\"true\"]\n");
         let up = yard.call("compose_up", json!({"build": true})).await.ok();
         assert!(changes(&up).contains(&format!("create container {}-web-1", yard.project)), "{up}");
         // A registry that nobody is: the error says whom it asked for.

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::shared::{Told, logins};
 use crate::{
-    docker::{Docker, cli::Program},
+    docker::{
+        Docker,
+        cli::{Cli, Program},
+    },
     error::{Error, Result},
     tool::{Access, BodyKind, Call, Course, Effect, LONGEST_JOB, Permission, Plan, Summary, Tool, text::count},
     tools::project::{Definition, Rendered},
@@ -16,7 +19,7 @@ use crate::{
 /// How many of the last lines of a run are told.
 const TAIL: usize = 20;
 
-/// Builds the images of a project's services, with the engine's classic builder.
+/// Builds the images of a project's services.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposeBuild {
     /// Its name. Default: the file's, else the directory's.
@@ -36,6 +39,9 @@ pub(super) struct ComposeBuild {
     /// Pulls the images they begin from. Default: false.
     #[serde(default)]
     pull: bool,
+    /// With `BuildKit`, whose channel no guard can look into. Default: the engine's classic builder.
+    #[serde(default)]
+    buildkit: bool,
 }
 
 /// Pulls the images of a project's services.
@@ -89,8 +95,9 @@ impl Tool for ComposeBuild {
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         let rendered = self.rendered(reading, call).await?;
         let services = chosen(&rendered, &self.services, "build")?;
+        let plan = Plan::declared(Self::ACCESS);
         // The classic builder, which the guard can look into, ends nothing.
-        let plan = Plan::declared(Self::ACCESS).at_most(Effect::Mutate);
+        let plan = if self.buildkit { plan.opening() } else { plan.at_most(Effect::Mutate) };
         let plan = rendered.planned_for(plan, &services, &[BodyKind::Build])?;
         Ok(rendered.images_of(&services).fold(plan, Plan::using))
     }
@@ -102,7 +109,14 @@ impl Tool for ComposeBuild {
         let mut arguments = vec!["build".to_owned()];
         arguments.extend(self.no_cache.then(|| "--no-cache".to_owned()));
         arguments.extend(self.pull.then(|| "--pull".to_owned()));
-        run(&rendered, arguments, services, "built", docker, call).await
+        let cli = rendered.compose(docker, call)?;
+        let cli = if self.buildkit {
+            // Without a name of its own it would look for another builder where this one fails.
+            cli.variable("DOCKER_BUILDKIT", "1").variable("BUILDX_BUILDER", "default")
+        } else {
+            cli
+        };
+        run(cli, &rendered, arguments, services, "built", docker, call).await
     }
 }
 
@@ -135,7 +149,8 @@ impl Tool for ComposePull {
         let rendered = self.rendered(docker, call).await?;
         rendered.is_as_planned(&plan)?;
         let services = chosen(&rendered, &self.services, "image")?;
-        run(&rendered, vec!["pull".to_owned()], services, "pulled", docker, call).await
+        let cli = rendered.compose(docker, call)?;
+        run(cli, &rendered, vec!["pull".to_owned()], services, "pulled", docker, call).await
     }
 }
 
@@ -162,6 +177,7 @@ fn chosen(rendered: &Rendered, asked: &[String], field: &str) -> Result<Vec<Stri
 }
 
 async fn run(
+    cli: Cli,
     rendered: &Rendered,
     command: Vec<String>,
     services: Vec<String>,
@@ -169,7 +185,7 @@ async fn run(
     docker: &Docker,
     call: &Call,
 ) -> Result<Images> {
-    let (cli, mut warnings) = logins(rendered.compose(docker, call)?, rendered.images(), docker, call).await;
+    let (cli, mut warnings) = logins(cli, rendered.images(), docker, call).await;
     warnings.extend(rendered.warnings.iter().cloned());
     let told = Told::new(call);
     let mut arguments = rendered.arguments();
