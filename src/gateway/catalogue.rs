@@ -383,6 +383,7 @@ mod tests {
         let catalogue = || {
             let mut catalogue = Catalogue::new(&config).unwrap();
             let programs = [None, Some(Program::Docker), Some(Program::Compose)];
+            let programs = programs.into_iter().chain(std::iter::repeat(None));
             for (entry, program) in catalogue.entries.iter_mut().zip(programs) {
                 Arc::make_mut(&mut entry.card).program = program;
             }

@@ -60,7 +60,9 @@ pub(super) async fn complete(
     known(gateway, &reference, &argument.name)?;
     let given = context.and_then(|context| context.arguments).unwrap_or_default();
     let host = given.get("host").filter(|host| !host.is_empty());
-    let (names, more) = match Values::of(&argument.name) {
+    // A name that is to be made is none of those that there are.
+    let is_new = matches!(&reference, Reference::Prompt(prompt) if prompt.name == "create_multiarch_manifest");
+    let (names, more) = match Values::of(&argument.name).filter(|_| !is_new) {
         None => (BTreeSet::new(), false),
         Some(Values::Hosts) => (gateway.fleet().configs().iter().map(|config| config.name.clone()).collect(), false),
         Some(Values::Rows { tool, rows, field, finds }) => {

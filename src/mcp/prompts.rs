@@ -1,5 +1,7 @@
 //! Prompts: how a person starts a piece of work, with what is known put in.
 
+mod images;
+
 use rmcp::model::{GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 
 use crate::{
@@ -10,36 +12,111 @@ use crate::{
     redact,
 };
 
-const SURVEY_HOSTS: &str = "survey_hosts";
-const ABOUT: &str = "Look over every Docker host, local and remote, and report what is wrong where.";
+/// The longest value of an argument, in characters.
+const LONGEST: usize = 500;
 
-/// The prompts whose tools were not denied.
-pub(super) fn list(gateway: &Gateway) -> Vec<Prompt> {
-    if gateway.catalogue().find("survey_hosts").is_err() {
-        return Vec::new();
+/// A prompt, declared once.
+struct Written {
+    name: &'static str,
+    title: &'static str,
+    about: &'static str,
+    /// The tool that it begins with: it goes with that.
+    tool: &'static str,
+    arguments: &'static [Argument],
+    text: fn(&Gateway, &Given<'_>) -> String,
+}
+
+/// An argument of a prompt.
+struct Argument {
+    name: &'static str,
+    about: &'static str,
+    required: bool,
+}
+
+/// What was given for the arguments.
+struct Given<'a>(&'a JsonObject);
+
+impl Given<'_> {
+    /// The value of an argument; empty where it is not given.
+    fn text(&self, argument: &str) -> &str {
+        self.0.get(argument).and_then(|value| value.as_str()).unwrap_or_default().trim()
     }
-    let focus = PromptArgument::new("focus").with_description("What matters most, such as a project or a symptom");
-    vec![Prompt::new(SURVEY_HOSTS, Some(ABOUT), Some(vec![focus])).with_title("Survey all Docker hosts")]
+}
+
+/// The prompt that needs nothing.
+const SURVEY: Written = Written {
+    name: "survey_hosts",
+    title: "Survey all Docker hosts",
+    about: "Look over every Docker host, local and remote, and report what is wrong where.",
+    tool: "survey_hosts",
+    arguments: &[Argument {
+        name: "focus",
+        about: "What matters most, such as a project or a symptom",
+        required: false,
+    }],
+    text: |gateway, given| {
+        let focus = match given.text("focus") {
+            "" => String::new(),
+            focus => format!("\nWhat matters most to me: {focus}"),
+        };
+        format!("{}{focus}", survey(gateway))
+    },
+};
+
+/// Those whose tools exist here: they were not denied, what they run is installed, what they see is granted.
+fn written(gateway: &Gateway) -> impl Iterator<Item = &'static Written> {
+    let exists = |written: &&Written| {
+        gateway.catalogue().find(written.tool).is_ok_and(|entry| {
+            let is_granted = !entry.card.cli_config || gateway.config().cli_config;
+            is_granted && gateway.catalogue().missing(&entry.card).is_none()
+        })
+    };
+    [&SURVEY].into_iter().chain(images::PROMPTS).filter(exists)
+}
+
+/// The prompts whose tools exist here.
+pub(super) fn list(gateway: &Gateway) -> Vec<Prompt> {
+    let argument = |argument: &Argument| {
+        let Argument { name, about, required } = argument;
+        let described = PromptArgument::new(*name).with_description(*about);
+        if *required { described.with_required(true) } else { described }
+    };
+    let prompt = |written: &Written| {
+        let arguments: Vec<PromptArgument> = written.arguments.iter().map(argument).collect();
+        let arguments = (!arguments.is_empty()).then_some(arguments);
+        Prompt::new(written.name, Some(written.about), arguments).with_title(written.title)
+    };
+    written(gateway).map(prompt).collect()
 }
 
 /// A prompt by name.
 pub(super) fn get(gateway: &Gateway, name: &str, arguments: &JsonObject) -> Result<GetPromptResult> {
-    let known: Vec<String> = list(gateway).into_iter().map(|prompt| prompt.name).collect();
-    if !known.iter().any(|prompt| prompt == name) {
-        let near = nearest(name, known.iter().map(String::as_str));
+    let Some(written) = written(gateway).find(|written| written.name == name) else {
+        let known: Vec<&str> = written(gateway).map(|written| written.name).collect();
+        let near = nearest(name, known.iter().copied());
         let hint =
             near.map_or_else(|| format!("prompts: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
         return Err(Error::invalid(format!("there is no prompt {}", quote(name))).hint(hint));
-    }
-    if let Some(unknown) = arguments.keys().find(|argument| *argument != "focus") {
-        return Err(Error::invalid(format!("unknown argument {}", quote(unknown))).hint("allowed: focus"));
-    }
-    let focus = match arguments.get("focus").map(|focus| focus.as_str().unwrap_or_default()).map(str::trim) {
-        None | Some("") => String::new(),
-        Some(focus) => format!("\nWhat matters most to me: {focus}"),
     };
-    let text = redact::shown(&format!("{}{focus}", survey(gateway)));
-    Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).with_description(ABOUT))
+    let known: Vec<&str> = written.arguments.iter().map(|argument| argument.name).collect();
+    if let Some(unknown) = arguments.keys().find(|argument| !known.contains(&argument.as_str())) {
+        let allowed =
+            if known.is_empty() { "it takes none".to_owned() } else { format!("allowed: {}", known.join(", ")) };
+        return Err(Error::invalid(format!("unknown argument {}", quote(unknown))).hint(allowed));
+    }
+    let given = Given(arguments);
+    for argument in written.arguments {
+        if argument.required && given.text(argument.name).is_empty() {
+            return Err(Error::invalid(format!("argument \"{}\" is missing", argument.name)).hint(argument.about));
+        }
+        if given.text(argument.name).chars().count() > LONGEST {
+            return Err(
+                Error::invalid(format!("argument \"{}\" is too long", argument.name)).hint("at most 500 characters")
+            );
+        }
+    }
+    let text = redact::shown(&(written.text)(gateway, &given));
+    Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).with_description(written.about))
 }
 
 fn survey(gateway: &Gateway) -> String {
@@ -71,4 +148,80 @@ fn survey(gateway: &Gateway) -> String {
          Report one line for each host, worst first, then the problems with their evidence, then what you suggest.",
         hosts.join("\n")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Config, Environment, Flags};
+
+    fn gateway(home: &Path, set: impl FnOnce(&mut Config)) -> Arc<Gateway> {
+        let environment = Environment {
+            variables: [("PATH".to_owned(), home.join("bin").display().to_string())].into(),
+            home: Some(home.to_owned()),
+            ..Environment::default()
+        };
+        let flags = Flags { hosts: vec!["local=unix:///nowhere.sock".into()], ..Flags::default() };
+        let mut config = Config::load(&environment, &flags).unwrap();
+        set(&mut config);
+        Gateway::new(config, environment).unwrap()
+    }
+
+    fn names(gateway: &Gateway) -> Vec<String> {
+        list(gateway).into_iter().map(|prompt| prompt.name).collect()
+    }
+
+    #[test]
+    fn a_prompt_is_there_with_its_tool() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(names(&gateway(home.path(), |config| config.cli_config = true)), ["survey_hosts"]);
+        for file in ["bin/docker", ".docker/cli-plugins/docker-buildx", ".docker/cli-plugins/docker-scout"] {
+            let file = home.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "#!/bin/sh\n").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        assert_eq!(names(&gateway(home.path(), |_| {})).len(), images::PROMPTS.len());
+        let all = gateway(home.path(), |config| config.cli_config = true);
+        assert_eq!(names(&all).len(), images::PROMPTS.len() + 1);
+        let denied = gateway(home.path(), |config| config.deny = vec!["scout".into(), "survey_hosts".into()]);
+        assert!(names(&denied).iter().all(|name| name.contains("multiarch")), "{:?}", names(&denied));
+
+        let get = |name: &str, arguments: serde_json::Value| {
+            get(&all, name, arguments.as_object().unwrap()).map(|prompt| serde_json::to_string(&prompt).unwrap())
+        };
+        let text = get("compare_image_versions", json!({"old": "lab/web:1", "new": "lab/web:2"})).unwrap();
+        assert!(text.contains("lab/web:1 (old) with lab/web:2 (new)"), "{text}");
+        for (name, arguments) in [
+            ("compare_image_versions", json!({"old": "lab/web:1"})),
+            ("audit_docker_contexts", json!({"x": "y"})),
+            ("audit_image_cves", json!({"image": "x".repeat(501)})),
+            ("audit_images", json!({})),
+        ] {
+            assert!(get(name, arguments).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn prompts_name_tools_that_there_are() {
+        let home = tempfile::tempdir().unwrap();
+        let gateway = gateway(home.path(), |_| {});
+        let empty = JsonObject::new();
+        for written in [&SURVEY].into_iter().chain(images::PROMPTS) {
+            let text = (written.text)(&gateway, &Given(&empty));
+            let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+            let names = words
+                .filter(|word| word.contains('_') && !["dry_run", "only_fixed", "ignore_unchanged"].contains(word));
+            let mut found = 0;
+            for name in names {
+                assert!(gateway.catalogue().find(name).is_ok(), "{}: {name}", written.name);
+                found += 1;
+            }
+            assert!(found > 0 && text.len() < 2_500, "{}", written.name);
+        }
+    }
 }

@@ -313,7 +313,8 @@ async fn a_tool_is_found_with_the_schema_that_a_list_would_show() {
         // Where nobody grants them, the tools for credentials are named without a schema.
         config.hosts.iter_mut().for_each(|host| host.limits.permissions = Permissions::of(&Permission::ALL));
     });
-    for entry in everything() {
+    // Tools whose program is missing are named without a schema too.
+    for entry in everything().into_iter().filter(|entry| entry.card.program.is_none()) {
         let name = entry.card.name;
         let found = call(&gateway, "find_tools", json!({"query": name}), 5).await.unwrap();
         let row = &fields(&found)["tools"][0];

@@ -372,6 +372,8 @@ async fn denied_images_do_not_exist_either() {
     for entry in everything()
         .into_iter()
         .filter(|entry| entry.card.access.effect != Effect::Read || entry.card.name.contains("image"))
+        // No program of this machine is found by the test.
+        .filter(|entry| entry.card.program.is_none())
     {
         for image in ["lab/base:1", "sha256:1a6e00001a6e00001a6e00001a6e00001a6e00001a6e00001a6e00001a6e0000"] {
             let mut world = world();

@@ -44,7 +44,7 @@ pub(super) struct BuildxBake {
     /// Runs every step anew. Default: false.
     #[serde(default)]
     no_cache: bool,
-    /// Pulls the images they begin from anew. Default: false.
+    /// Pulls their bases anew. Default: false.
     #[serde(default)]
     pull: bool,
     /// Default: the one in use.

@@ -25,7 +25,7 @@ pub(super) const TARGET: &str = "build";
 
 /// Builds an image with `BuildKit`, for one platform or several; pushes or loads it.
 ///
-/// Give `context`, `dockerfile_content` or both. Files with names of secrets stay out of the context.
+/// Give `context`, `dockerfile_content` or both.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxBuild {
@@ -38,7 +38,7 @@ pub(super) struct BuildxBuild {
     /// The text of a Dockerfile instead.
     #[serde(default)]
     dockerfile_content: Option<String>,
-    /// The image's names, with tags.
+    /// Its names, with tags.
     #[serde(default)]
     tags: Vec<String>,
     /// The stage to build. Default: the last.
@@ -47,7 +47,7 @@ pub(super) struct BuildxBuild {
     /// Such as `linux/arm64`; several need a builder in a container.
     #[serde(default)]
     platforms: Vec<String>,
-    /// Values for its `ARG`s; a value may be `secret://NAME`.
+    /// Values, or `secret://NAME`, for its `ARG`s.
     #[serde(default)]
     build_args: BTreeMap<String, String>,
     /// Labels of the image.
@@ -56,25 +56,25 @@ pub(super) struct BuildxBuild {
     /// For `RUN --mount=type=secret`: id to `secret://NAME`.
     #[serde(default)]
     secrets: BTreeMap<String, String>,
-    /// References of caches in registries.
+    /// Caches in registries, by reference.
     #[serde(default)]
     cache_from: Vec<String>,
-    /// The same to write to, or `inline`.
+    /// The same, written to; or `inline`.
     #[serde(default)]
     cache_to: Vec<String>,
-    /// Pushes it under its tags. Default: false.
+    /// Pushes it. Default: false.
     #[serde(default)]
     push: bool,
-    /// Loads it into the host's images. Default: as the builder does.
+    /// Loads it. Default: as the builder does.
     #[serde(default)]
     load: bool,
     /// Runs every step anew. Default: false.
     #[serde(default)]
     no_cache: bool,
-    /// Pulls the images it begins from anew. Default: false.
+    /// Pulls its bases anew. Default: false.
     #[serde(default)]
     pull: bool,
-    /// Attests how it was built. Default: as the builder does.
+    /// Attests how it was built.
     #[serde(default)]
     provenance: Option<bool>,
     /// Attests what is in it. Default: false.

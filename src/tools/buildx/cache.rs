@@ -35,21 +35,19 @@ pub(super) struct BuildxDu {
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
-    /// Only records that fit, such as `type=regular`, `until=24h`, `inuse=true`.
+    /// Only what fits, such as `type=regular` or `until=24h`.
     #[serde(default)]
     filter: Vec<String>,
     /// At most this many rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on where it was cut.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
 
-/// Prunes a builder's cache of what no build uses.
-///
-/// `prune_build_cache` does it for the host's own builder record by record, without the channel.
+/// Prunes a builder's cache of what no build uses; `prune_build_cache` does it for the host's own, record by record.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxPrune {
@@ -62,7 +60,7 @@ pub(super) struct BuildxPrune {
     /// Also internal images and what is shared. Default: false.
     #[serde(default)]
     all: bool,
-    /// Only records that fit, such as `until=24h`.
+    /// Only what fits, such as `until=24h`.
     #[serde(default)]
     filter: Vec<String>,
     /// Keeps so much of it, such as `10gb`.

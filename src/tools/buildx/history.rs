@@ -25,7 +25,7 @@ const LONGEST: usize = 160;
 /// How many lines a build is told in.
 const LINES: usize = 120;
 
-/// Lists the builds that a builder remembers, the latest first. Needs buildx 0.20 on the gateway's machine.
+/// Lists the builds that a builder remembers, the latest first (buildx 0.20).
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxHistoryLs {
@@ -38,9 +38,7 @@ pub(super) struct BuildxHistoryLs {
     limit: Option<usize>,
 }
 
-/// Shows one build that a builder remembers: state, duration, platforms, arguments, materials.
-///
-/// Needs buildx 0.20 on the gateway's machine.
+/// Shows one build that a builder remembers: state, duration, platforms, arguments (buildx 0.20).
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxHistoryInspect {

@@ -27,30 +27,28 @@ const MOST_SOURCES: usize = 50;
 /// The longest word of a registry's, in characters.
 const LONGEST: usize = 120;
 
-/// Shows what a registry has under a reference, as buildx sees it: digest, and the platforms with theirs.
-///
-/// Asked from the gateway's machine, of Docker Hub and of registries that the host's images or the configuration name.
+/// Shows the platforms of an image in its registry: Docker Hub, or one that the host's images or the configuration name.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxImagetoolsInspect {
-    /// Reference with tag or digest; without one it is `latest`.
+    /// Reference.
     image: String,
 }
 
-/// Publishes (pushes) an image put together of others that are in registries already, such as one for each platform.
+/// Publishes (pushes) an image put together of others in registries, such as one for each platform.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxImagetoolsCreate {
     /// The names that it gets, with registry and tag.
     #[schemars(length(min = 1, max = 50))]
     tags: Vec<String>,
-    /// References of the images that it is put together of.
+    /// References of what it is put together of.
     #[schemars(length(min = 1, max = 50))]
     sources: Vec<String>,
-    /// Adds them to what the name stands for already. Default: false.
+    /// Adds them to what is there. Default: false.
     #[serde(default)]
     append: bool,
-    /// Only shows what would be published. Default: false.
+    /// Publishes nothing. Default: false.
     #[serde(default)]
     dry_run: bool,
 }

@@ -21,9 +21,7 @@ use crate::{
 /// How long it may take to make a builder: its image may have to be pulled.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Creates a builder in a privileged container of the host, which can build for several platforms.
-///
-/// The container is made when the builder is first used, or at once with `bootstrap`.
+/// Creates a builder in a privileged container of the host, for several platforms. It starts when it is first used.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxCreate {
@@ -32,29 +30,29 @@ pub(super) struct BuildxCreate {
     /// The image of `BuildKit`. Default: moby/buildkit:buildx-stable-1.
     #[serde(default)]
     image: Option<String>,
-    /// Makes and starts its container now. Default: false.
+    /// Starts it now. Default: false.
     #[serde(default)]
     bootstrap: bool,
-    /// Uses it by default from now on. Default: false.
+    /// Uses it from now on. Default: false.
     #[serde(default, rename = "use")]
     is_used: bool,
 }
 
-/// Chooses the builder that builds of the host use when they name none.
+/// Chooses the builder that the host's builds use when they name none.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxUse {
-    /// Its name; `default` is the host's own.
+    /// Its name, or `default`: the host's own.
     builder: String,
 }
 
-/// Removes a builder with its container and, unless `keep_state` is set, its cache.
+/// Removes a builder that `buildx_create` made, and its cache.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxRm {
     /// Its name.
     builder: String,
-    /// Keeps the volume with its cache. Default: false.
+    /// Keeps its cache. Default: false.
     #[serde(default)]
     keep_state: bool,
 }

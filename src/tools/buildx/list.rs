@@ -34,7 +34,7 @@ pub(super) struct BuildxInspect {
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
-    /// Makes and starts its container first, where it has one. Default: false.
+    /// Starts it first. Default: false.
     #[serde(default)]
     bootstrap: bool,
 }

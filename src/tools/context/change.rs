@@ -20,7 +20,7 @@ const LONGEST: usize = 200;
 /// The largest TLS file, in bytes.
 const LARGEST: u64 = 256 << 10;
 
-/// Creates a context of the docker CLI on the gateway's machine. It becomes no host of Quaymaster.
+/// Creates a context of the docker CLI on the gateway's machine; no host of Quaymaster.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContextCreate {
@@ -31,12 +31,12 @@ pub(super) struct ContextCreate {
     /// What people see beside its name.
     #[serde(default)]
     description: Option<String>,
-    /// For TCP: a directory below an allowed root with `ca.pem` and, for a client, `cert.pem` and `key.pem`.
+    /// For TCP: a directory with `ca.pem`, and `cert.pem` with `key.pem` for a client.
     #[serde(default)]
     tls: Option<String>,
 }
 
-/// Chooses the context that the docker CLI on the gateway's machine uses from now on. Quaymaster's hosts stay.
+/// Chooses the context that the docker CLI on the gateway's machine uses.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContextUse {
@@ -44,7 +44,7 @@ pub(super) struct ContextUse {
     context: String,
 }
 
-/// Removes a context of the docker CLI on the gateway's machine, with its TLS files. The one in use stays.
+/// Removes a context of the docker CLI on the gateway's machine, unless it is in use.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContextRm {
