@@ -2,15 +2,20 @@
 
 pub(crate) mod authorization;
 mod body;
+pub mod compose;
 pub mod containers;
+mod copy;
 mod detail;
+mod exec;
 pub mod hosts;
 pub mod images;
 mod listing;
 mod logs;
 pub mod networks;
 mod outcome;
+mod output;
 pub mod plugins;
+mod processes;
 mod prune;
 mod pull;
 mod redaction;
@@ -35,5 +40,6 @@ pub const TOOLSETS: &[&Toolset] = &[
     &system::SYSTEM,
     &swarm::SWARM,
     &plugins::PLUGINS,
+    &compose::COMPOSE,
     &registry::REGISTRY,
 ];

@@ -144,7 +144,8 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
             return rows_of_files(tool, &name)
                 .or_else(|| rows_of_swarm(tool, &name))
                 .or_else(|| rows_of_services(tool, &name))
-                .or_else(|| rows_of_plugins(tool, &name("plugin")));
+                .or_else(|| rows_of_plugins(tool, &name("plugin")))
+                .or_else(|| rows_of_projects(tool, &name));
         }
     })
 }
@@ -161,6 +162,33 @@ fn rows_of_files(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>
         "load_image" => vec![json!({"from": format!("{}.tar", name("nothing"))})],
         "import_image" => {
             vec![json!({"image": format!("{}:1", name("imported")), "from": format!("{}.tar", name("nothing"))})]
+        }
+        _ => return None,
+    })
+}
+
+/// The same of the tools for compose projects.
+fn rows_of_projects(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>> {
+    let project = name("shop");
+    Some(match tool {
+        "compose_ls" => vec![json!({})],
+        "compose_ps" => {
+            vec![json!({"project": project, "all": true}), json!({"project": project, "services": ["web"]})]
+        }
+        "compose_images" | "compose_top" | "compose_start" | "compose_pause" | "compose_unpause" => {
+            vec![json!({"project": project, "services": ["web"]})]
+        }
+        "compose_logs" => vec![json!({"project": project, "services": ["web"], "grep": "x", "since": "1h"})],
+        "compose_port" => vec![json!({"project": project, "service": "web", "port": 80, "index": 1})],
+        "compose_wait" => vec![json!({"project": project, "services": ["web"], "timeout": 1})],
+        "compose_restart" | "compose_stop" => vec![json!({"project": project, "services": ["web"], "grace": 0})],
+        "compose_kill" => vec![json!({"project": project, "services": ["web"], "signal": "TERM"})],
+        "compose_exec" => {
+            vec![json!({"project": project, "service": "web", "command": ["true"], "env": {"A": "b"}})]
+        }
+        "compose_cp" => {
+            let from = "web:/etc/passwd";
+            vec![json!({"project": project, "from": from, "to": name("copied"), "overwrite": true})]
         }
         _ => return None,
     })
@@ -379,8 +407,8 @@ async fn nothing_is_destroyed(link: Link) {
             watched.stage.restore();
             let before = ids(&watched.stage);
             for arguments in watched.calls(&entry, malicious) {
-                if tool == "unpause_container" && !malicious {
-                    let web = watched.stage.name("web");
+                if ["unpause_container", "compose_unpause"].contains(&tool) && !malicious {
+                    let web = watched.stage.name(if tool == "compose_unpause" { "shop" } else { "web" });
                     watched.stage.engine.make(&format!("/containers/{web}/pause"), &Value::Null);
                 }
                 let (outcome, sent) = watched.call(tool, &arguments).await;

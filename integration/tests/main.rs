@@ -25,6 +25,7 @@ mod bodies;
 mod build;
 mod cleanup;
 mod cli;
+mod compose;
 mod container_reads;
 mod containers;
 mod containers_exec;

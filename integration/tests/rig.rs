@@ -54,12 +54,21 @@ impl Link {
 /// The environment of the lab's person: its home holds the ssh keys and known hosts.
 pub fn environment() -> Environment {
     Environment {
-        variables: BTreeMap::new(),
+        variables: programs(),
         home: Some(lab("LAB_HOME").into()),
         user: Some("root".into()),
         working_directory: lab("LAB_DIR").into(),
         ..Environment::default()
     }
+}
+
+/// Where the docker CLI of the lab and its plugins are.
+fn programs() -> BTreeMap<String, String> {
+    let docker = lab("LAB_DOCKER");
+    let place = Path::new(&docker).parent().map(|place| place.display().to_string()).unwrap_or_default();
+    let variables =
+        [("PATH", format!("{place}:/usr/bin:/bin")), ("QUAYMASTER_CLI_PLUGINS", lab("LAB_COMPOSE_PLUGINS"))];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A gateway for host specifications, in order, that asks nobody and lets every body pass.
@@ -128,7 +137,7 @@ impl Rig {
     /// The same for a person with variables.
     pub fn with_secrets(link: Link, variables: &[(&str, &str)], set: impl FnOnce(&mut Config)) -> Self {
         let mut environment = environment();
-        environment.variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        environment.variables.extend(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let gateway = gateway_in(environment, &[format!("lab={}", link.endpoint())], set);
         Self { gateway, prefix: format!("qm-{:08x}", rand()) }
     }

@@ -170,6 +170,32 @@ const VOCABULARY: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "compose",
+        &[
+            "* compose_ps: r",
+            "* compose_logs: r",
+            "compose_ls: r",
+            "compose_images: r",
+            "compose_top: r",
+            "compose_port: r",
+            "compose_config: r files",
+            "* compose_up: d [r] create lifecycle",
+            "compose_build: d [m] images",
+            "compose_pull: m images",
+            "compose_start: m lifecycle",
+            "compose_restart: m lifecycle",
+            "compose_pause: m lifecycle",
+            "compose_unpause: m lifecycle",
+            "compose_stop: m lifecycle",
+            "compose_run: m exec create",
+            "compose_exec: m exec",
+            "compose_cp: d [r] files",
+            "* compose_down: d create lifecycle networks",
+            "compose_kill: d lifecycle",
+            "compose_wait: r",
+        ],
+    ),
+    (
         "registry",
         &[
             "registry_list_tags: r",
@@ -183,7 +209,16 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
-const LATER: &[&str] = &["stack_deploy", "stack_rm"];
+const LATER: &[&str] = &[
+    "stack_deploy",
+    "stack_rm",
+    "compose_config",
+    "compose_up",
+    "compose_build",
+    "compose_pull",
+    "compose_run",
+    "compose_down",
+];
 
 /// What some calls need beside what is written above, by their arguments.
 const SOMETIMES: &[(&str, Permission)] = &[
