@@ -205,7 +205,10 @@ impl Answer {
             return self;
         }
         if let Some(fields) = &mut self.structured {
-            fields.insert("notes".into(), notes.clone().into());
+            let all = fields.entry("notes").or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(all) = all {
+                all.extend(notes.iter().map(|note| Value::from(*note)));
+            }
         }
         let lines = format!("note: {}\n", notes.join("\nnote: "));
         let summary = self.text.trim_end().rfind('\n').map_or(0, |end| end + 1);

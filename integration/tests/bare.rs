@@ -219,7 +219,7 @@ impl Stage {
     }
 
     /// Makes everything as it was in the beginning: `web` runs, `temp` runs and removes itself, `old` has
-    /// ended; `net` and `data` are in use, `spare` ones are not; the image has a tag of its own; the plugin rests.
+    /// ended, `shop` is a compose project; `net` and `data` are in use, `spare` ones are not; the image has a tag of its own; the plugin rests.
     pub(crate) fn restore(&mut self) {
         let Self { engine, prefix, made } = &*self;
         if *made == engine.picture(prefix) {
@@ -246,6 +246,15 @@ impl Stage {
             engine.make(&format!("/containers/{name}/start"), &Value::Null);
         }
         engine.make(&format!("/containers/{}/wait", self.name("old")), &Value::Null);
+        let shop = self.name("shop");
+        let labels = json!({"quaymaster.test": prefix, "com.docker.compose.project": shop,
+            "com.docker.compose.service": "web", "com.docker.compose.container-number": "1",
+            "com.docker.compose.oneoff": "False", "com.docker.compose.config-hash": "0", "com.docker.compose.version": "2"});
+        let body = json!({"Image": format!("{image}:1"), "Cmd": ["sleep", "600"], "Labels": labels,
+            "StopSignal": "SIGKILL", "ExposedPorts": {"80/tcp": {}}, "HostConfig": {"NetworkMode": self.name("net"),
+                "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1"}]}}});
+        engine.make(&format!("/containers/create?name={shop}"), &body);
+        engine.make(&format!("/containers/{shop}/start"), &Value::Null);
         engine.plugin(&self.name("plugin"));
         self.made = engine.picture(prefix);
     }

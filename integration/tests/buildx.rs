@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::{
     engine::{Scrap, docker},
     recorder::{Recorded, Recorder},
-    rig::{LINKS, Link, Rig, gateway_in, lab, open, with_programs},
+    rig::{LINKS, Link, Rig, environment, gateway_in, lab, open},
 };
 
 /// A directory with files in it, below a root.
@@ -40,7 +40,7 @@ fn rig(link: Link, root: &Path) -> Rig {
 }
 
 fn rig_with(spec: &str, root: &Path, set: impl FnOnce(&mut Config)) -> Rig {
-    let mut environment = with_programs();
+    let mut environment = environment();
     environment.variables.insert("QUAYMASTER_SECRET_TOKEN".into(), "hunter2hunter2".into());
     Rig::of(gateway_in(environment, &[spec.to_owned()], |config| {
         open(config);
@@ -441,7 +441,7 @@ fn builds() -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_plugin_is_missing_it_is_said_what_to_install() {
     let directory = tempfile::tempdir().unwrap();
-    let mut environment = with_programs();
+    let mut environment = environment();
     environment.variables.insert("QUAYMASTER_CLI_PLUGINS".into(), directory.path().display().to_string());
     let rig = Rig::among(environment, &[format!("lab={}", Link::Tls.endpoint())]);
     let error = rig.call("buildx_ls", json!({})).await.error();

@@ -9,11 +9,11 @@ use quaymaster::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::rig::{Link, Rig, gateway_in, open, with_programs};
+use crate::rig::{Link, Rig, environment, gateway_in, open};
 
 /// Somebody with a configuration of the docker CLI of the test's own, who has granted it.
 fn rig(directory: &Path, set: impl FnOnce(&mut Config)) -> Rig {
-    let mut environment = with_programs();
+    let mut environment = environment();
     environment.variables.insert("DOCKER_CONFIG".into(), directory.display().to_string());
     Rig::of(gateway_in(environment, &[format!("lab={}", Link::Tls.endpoint())], |config| {
         open(config);

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::Write,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -12,6 +13,21 @@ use crate::rig::{Link, lab};
 #[track_caller]
 pub fn docker(link: Link, arguments: &[&str]) -> String {
     let output = command(link, arguments).output().expect("the docker CLI");
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The same with a text on its standard input.
+#[track_caller]
+pub fn docker_reading(link: Link, arguments: &[&str], input: &str) -> String {
+    let mut child = command(link, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the docker CLI");
+    child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("its input");
+    let output = child.wait_with_output().expect("the docker CLI");
     assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

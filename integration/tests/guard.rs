@@ -15,7 +15,7 @@ use crate::{
     bare::Stage,
     hostile::{hostile, hostile_texts},
     recorder::{Recorded, Recorder},
-    rig::{Link, Rig, gateway_in, lab, open, with_programs},
+    rig::{Link, Rig, environment, gateway_in, lab, open},
 };
 
 /// Engine 20.10 and engine 26.1, both through their sockets.
@@ -145,7 +145,8 @@ fn rows(tool: &str, stage: &Stage) -> Option<Vec<Value>> {
                 .or_else(|| rows_of_swarm(tool, &name))
                 .or_else(|| rows_of_services(tool, &name))
                 .or_else(|| rows_of_builds(tool, &name))
-                .or_else(|| rows_of_plugins(tool, &name("plugin")));
+                .or_else(|| rows_of_plugins(tool, &name("plugin")))
+                .or_else(|| rows_of_projects(tool, &name));
         }
     })
 }
@@ -189,6 +190,42 @@ fn rows_of_builds(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value
             vec![json!({"image": "busybox"}), json!({"image": format!("{}:1", name("image")), "local": true})]
         }
         "scout_compare" => vec![json!({"image": "busybox:2", "to": "busybox:1"})],
+        _ => return None,
+    })
+}
+
+/// The same of the tools for compose projects.
+fn rows_of_projects(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Value>> {
+    let project = name("shop");
+    let yaml = format!("services: {{web: {{image: '{}:1', command: [sleep, '60'], init: true}}}}", name("image"));
+    Some(match tool {
+        "compose_ls" => vec![json!({})],
+        "compose_ps" => {
+            vec![json!({"project": project, "all": true}), json!({"project": project, "services": ["web"]})]
+        }
+        "compose_config" | "compose_up" | "compose_pull" => vec![json!({"project": project, "yaml": yaml})],
+        "compose_build" => vec![json!({"project": project, "yaml": yaml})],
+        "compose_run" => {
+            vec![json!({"project": project, "yaml": yaml, "service": "web", "command": ["true"], "timeout": 5})]
+        }
+        "compose_down" => vec![json!({"project": project}), json!({"project": project, "volumes": true})],
+        "stack_deploy" => vec![json!({"stack": project, "yaml": yaml})],
+        "stack_rm" => vec![json!({"stack": project})],
+        "compose_images" | "compose_top" | "compose_start" | "compose_pause" | "compose_unpause" => {
+            vec![json!({"project": project, "services": ["web"]})]
+        }
+        "compose_logs" => vec![json!({"project": project, "services": ["web"], "grep": "x", "since": "1h"})],
+        "compose_port" => vec![json!({"project": project, "service": "web", "port": 80, "index": 1})],
+        "compose_wait" => vec![json!({"project": project, "services": ["web"], "timeout": 1})],
+        "compose_restart" | "compose_stop" => vec![json!({"project": project, "services": ["web"], "grace": 0})],
+        "compose_kill" => vec![json!({"project": project, "services": ["web"], "signal": "TERM"})],
+        "compose_exec" => {
+            vec![json!({"project": project, "service": "web", "command": ["true"], "env": {"A": "b"}})]
+        }
+        "compose_cp" => {
+            let from = "web:/etc/passwd";
+            vec![json!({"project": project, "from": from, "to": name("copied"), "overwrite": true})]
+        }
         _ => return None,
     })
 }
@@ -275,7 +312,7 @@ impl Watched {
     fn new(link: Link, markers: &str) -> Self {
         let prefix = Rig::new(link).name("guard");
         let recorder = Recorder::before(&link.socket());
-        let gateway = gateway_in(with_programs(), &[recorder.spec(markers)], |config| {
+        let gateway = gateway_in(environment(), &[recorder.spec(markers)], |config| {
             open(config);
             config.files.roots = Some(vec![env!("CARGO_TARGET_TMPDIR").into()]);
         });
@@ -410,8 +447,8 @@ async fn nothing_is_destroyed(link: Link) {
             watched.stage.restore();
             let before = ids(&watched.stage);
             for arguments in watched.calls(&entry, malicious) {
-                if tool == "unpause_container" && !malicious {
-                    let web = watched.stage.name("web");
+                if ["unpause_container", "compose_unpause"].contains(&tool) && !malicious {
+                    let web = watched.stage.name(if tool == "compose_unpause" { "shop" } else { "web" });
                     watched.stage.engine.make(&format!("/containers/{web}/pause"), &Value::Null);
                 }
                 let (outcome, sent) = watched.call(tool, &arguments).await;

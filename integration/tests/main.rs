@@ -26,6 +26,7 @@ mod build;
 mod buildx;
 mod cleanup;
 mod cli;
+mod compose;
 mod container_reads;
 mod containers;
 mod containers_exec;

@@ -53,13 +53,8 @@ impl Link {
 
 /// The environment of the lab's person: its home holds the ssh keys and known hosts, its path the docker CLI.
 pub fn environment() -> Environment {
-    let programs = lab("LAB_DOCKER");
-    let programs = Path::new(&programs).parent().unwrap_or(Path::new("/")).display().to_string();
     Environment {
-        variables: BTreeMap::from([
-            ("PATH".to_owned(), format!("{programs}:/usr/bin:/bin")),
-            ("QUAYMASTER_CLI_PLUGINS".to_owned(), lab("LAB_COMPOSE_PLUGINS")),
-        ]),
+        variables: programs(),
         home: Some(lab("LAB_HOME").into()),
         user: Some("root".into()),
         working_directory: lab("LAB_DIR").into(),
@@ -67,14 +62,13 @@ pub fn environment() -> Environment {
     }
 }
 
-/// The same with the lab's docker CLI and its plugins.
-pub fn with_programs() -> Environment {
+/// Where the docker CLI of the lab and its plugins are.
+fn programs() -> BTreeMap<String, String> {
     let docker = lab("LAB_DOCKER");
-    let programs = Path::new(&docker).parent().unwrap_or(Path::new("/")).display();
+    let place = Path::new(&docker).parent().map(|place| place.display().to_string()).unwrap_or_default();
     let variables =
-        [("PATH", format!("{programs}:/usr/bin:/bin")), ("QUAYMASTER_CLI_PLUGINS", lab("LAB_COMPOSE_PLUGINS"))];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
-    Environment { variables, ..environment() }
+        [("PATH", format!("{place}:/usr/bin:/bin")), ("QUAYMASTER_CLI_PLUGINS", lab("LAB_COMPOSE_PLUGINS"))];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A gateway for host specifications, in order, that asks nobody and lets every body pass.

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::{
     recorder::{Recorded, Recorder},
-    rig::{LINKS, Link, Rig, gateway_in, lab, open, with_programs},
+    rig::{LINKS, Link, Rig, environment, gateway_in, lab, open},
 };
 
 #[tokio::test]
 async fn a_missing_plugin_is_named() {
     for link in LINKS {
-        let rig = Rig::of(gateway_in(with_programs(), &[format!("lab={}", link.endpoint())], open));
+        let rig = Rig::of(gateway_in(environment(), &[format!("lab={}", link.endpoint())], open));
         for tool in ["scout_cves", "scout_quickview", "scout_recommendations", "scout_sbom"] {
             for arguments in [json!({"image": "busybox"}), json!({"image": lab("LAB_IMAGE"), "local": true})] {
                 let error = rig.call(tool, arguments).await.error();
@@ -45,7 +45,7 @@ async fn what_is_asked_is_an_image_of_a_known_registry_or_one_that_may_be_export
     let program = plugins.path().join("docker-scout");
     fs::write(&program, SAYS).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut environment = with_programs();
+    let mut environment = environment();
     environment.variables.insert("QUAYMASTER_CLI_PLUGINS".into(), plugins.path().display().to_string());
     for link in [Link::Unix, Link::Tls] {
         let recorder = Recorder::before(&link.socket());

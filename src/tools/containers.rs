@@ -10,7 +10,7 @@ mod inspect;
 mod lifecycle;
 mod list;
 mod logs;
-mod output;
+
 mod pull;
 mod put;
 mod recreate;

@@ -2,6 +2,7 @@
 
 mod reading;
 mod selection;
+mod several;
 mod sorted;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::{
 pub(crate) use reading::{Ending, Entry, Log, Position, Reading, Step, Wanted};
 pub(crate) use selection::pattern;
 use selection::{Choice, Grep, Order, ROOM, Selection, USUAL_ROOM};
+pub(crate) use several::{SeveralLogs, Writer};
 use sorted::Sorted;
 
 /// How long a scan may take before it answers with what it found.
@@ -35,7 +37,7 @@ const SCAN: Duration = Duration::from_secs(40);
 const MOST: usize = 22_000;
 
 /// What every tool that reads a log is asked.
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(crate) struct LogArguments {
     /// At most this many lines; with `grep`, matching lines. Default: 100, fewer where they are long.
@@ -133,7 +135,11 @@ impl LogArguments {
                 scan.ending = Ending::Complete;
             }
         }
-        Ok(Text { source: log.source(), body: scan.selection.body(), summary: scan.summary(log, call) })
+        Ok(Text {
+            source: log.source(),
+            body: scan.selection.body(),
+            summary: scan.summary(&log.named(), log.has_many_writers(), call),
+        })
     }
 
     fn following(&self) -> Duration {
@@ -184,6 +190,7 @@ impl LogArguments {
             ending: Ending::Complete,
             full: false,
             lost: 0,
+            passed: 0,
         })
     }
 }
@@ -204,6 +211,8 @@ struct Scan {
     full: bool,
     /// How many lines there was no room to sort.
     lost: usize,
+    /// How many were passed over before they were sorted, because they do not match.
+    passed: usize,
 }
 
 impl Scan {
@@ -290,16 +299,16 @@ impl Scan {
         }
     }
 
-    fn summary(&self, log: &Log<'_>, call: &Call) -> String {
+    fn summary(&self, whose: &str, has_many: bool, call: &Call) -> String {
         let Self { selection, wanted, .. } = self;
-        let (shown, matched, read) = (selection.shown(), selection.matched(), selection.read());
+        let (shown, matched, read) = (selection.shown(), selection.matched(), selection.read() + self.passed);
         let lines = match (self.has_pattern, wanted.tail) {
             (true, _) => format!("{shown} of {} shown, {} read", count(matched, "matching line"), count(read, "line")),
             (false, Some(tail)) if read >= tail && shown == read => format!("the last {}", count(shown, "line")),
             (false, _) if shown == read => count(shown, "line"),
             (false, _) => format!("{shown} of {} shown", count(read, "line")),
         };
-        let mut parts = vec![format!("{lines} of {} \"{}\"{}", log.kind(), log.object.name, told(selection.masked()))];
+        let mut parts = vec![format!("{lines} of {whose}{}", told(selection.masked()))];
         if selection.is_crowded() && !self.full {
             let more = if self.usual { "are left out: give tail for a longer answer" } else { "do not fit one answer" };
             parts.push(format!("older ones {more}"));
@@ -317,7 +326,7 @@ impl Scan {
         match self.ending {
             Ending::Complete if self.full => parts.push("there are more after these".to_owned()),
             Ending::Complete => {}
-            Ending::Late if log.has_many_writers() => parts.push(format!(
+            Ending::Late if has_many => parts.push(format!(
                 "the scan stopped after {} s: lines may be missing; give a later since, or tail without grep",
                 SCAN.as_secs()
             )),
@@ -412,7 +421,7 @@ mod tests {
         take(&mut scan, "b");
         scan.ending = Ending::Late;
         let call = Call::alone();
-        let summary = scan.summary(&Log::of_container(&web), &call);
+        let summary = scan.summary(&Log::of_container(&web).named(), false, &call);
         let (said, cursor) = summary.split_once("; cursor \"").unwrap();
         assert_eq!(
             said,
@@ -422,6 +431,6 @@ mod tests {
         let cursor: Cursor = serde_json::from_value(cursor.split('"').next().unwrap().into()).unwrap();
         assert_eq!(call.cursors().open(&cursor).unwrap(), "1795161600000000001o2e0");
         scan.ending = Ending::Broken;
-        assert!(scan.summary(&Log::of_container(&web), &call).contains("broke off"));
+        assert!(scan.summary(&Log::of_container(&web).named(), false, &call).contains("broke off"));
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::view::short_id;
 use crate::{
+    docker::names::quote,
     error::{Error, Result},
     tool::{Object, Plan, Summary},
 };
@@ -81,6 +82,19 @@ pub(crate) fn some(argument: &str, names: &[String]) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Refuses what is no signal: a name or a number.
+///
+/// # Errors
+/// `invalid`, naming the argument.
+pub(crate) fn signal(argument: &str, signal: &str) -> Result<()> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || character == '+' || character == '-';
+    if !signal.is_empty() && signal.len() <= 12 && signal.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("argument \"{argument}\": {} is no signal", quote(signal)))
+        .hint("a name such as HUP or SIGTERM, or a number"))
 }
 
 impl Summary for Outcomes {

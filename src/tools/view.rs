@@ -34,6 +34,31 @@ pub(crate) fn short_id(id: &str) -> String {
     id.rsplit(':').next().unwrap_or(id).chars().take(12).collect()
 }
 
+/// An image is shown by its reference; one without is shown by a short id.
+pub(crate) fn image(reference: &str) -> String {
+    if reference.starts_with("sha256:") { short_id(reference) } else { reference.to_owned() }
+}
+
+/// `8080->80/tcp`; an address in front where it is not every one.
+pub(crate) fn ports(ports: Option<&Value>) -> Vec<String> {
+    let mut shown: Vec<String> = Vec::new();
+    for port in ports.and_then(Value::as_array).into_iter().flatten() {
+        let number = |field: &str| port.get(field).and_then(Value::as_u64);
+        let (Some(private), kind) = (number("PrivatePort"), text(port, "Type")) else { continue };
+        let protocol = if kind == "tcp" { String::new() } else { format!("/{kind}") };
+        let one = match (number("PublicPort"), text(port, "IP")) {
+            (None, _) => format!("{private}{protocol}"),
+            (Some(public), "" | "0.0.0.0" | "::") => format!("{public}->{private}{protocol}"),
+            (Some(public), address) => format!("{address}:{public}->{private}{protocol}"),
+        };
+        if !shown.contains(&one) {
+            shown.push(one);
+        }
+    }
+    shown.sort();
+    shown
+}
+
 /// A sum that ends at its limit: a daemon's numbers may be anything.
 pub(super) fn sum(numbers: impl IntoIterator<Item = u64>) -> u64 {
     numbers.into_iter().fold(0, u64::saturating_add)

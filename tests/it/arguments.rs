@@ -61,6 +61,10 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         "buildx_build" => ("dockerfile_content", json!("FROM lab/base:1\nRUN true\n")),
         "buildx_bake" => ("definition", json!("{\"target\": {\"a\": {\"dockerfile-inline\": \"FROM lab/base:1\"}}}")),
         "buildx_rm" => ("keep_state", json!(true)),
+        "compose_port" => ("port", json!(80)),
+        "compose_config" | "compose_up" | "compose_build" | "compose_pull" | "compose_run" | "stack_deploy" => {
+            ("yaml", json!("services: {web: {image: lab/base:1}}"))
+        }
         // It is a manager; it runs.
         "leave_swarm" | "remove_container" => ("force", json!(true)),
         _ => return arguments,
@@ -79,9 +83,11 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("images", "array") => json!([world.image]),
         ("networks", "array") => json!([world.network]),
         ("volumes", "array") => json!([world.volume]),
+        ("service", "string") if entry.toolset == "compose" => "web".into(),
+        ("services", "array") if entry.toolset == "compose" => json!(["web"]),
         ("service", "string") => "api".into(),
         ("services", "array") => json!(["api"]),
-        ("stack", "string") => "shop".into(),
+        ("project" | "stack", "string") => "shop".into(),
         ("node", "string") => world.node.as_str().into(),
         ("secret", "string") => world.secret.as_str().into(),
         ("config", "string") => world.config.as_str().into(),
@@ -101,6 +107,7 @@ fn value(entry: &Entry, name: &str, schema: &Value, world: &World) -> Value {
         ("tag", "string") => format!("{}tagged:1", world.prefix).into(),
         ("path", "string") => "/etc/hosts".into(),
         ("to", "string") if entry.card.name == "scout_compare" => world.image.as_str().into(),
+        ("from", "string") if entry.card.name == "compose_cp" => "web:/etc/hosts".into(),
         ("from", "string") => "bundle.tar".into(),
         ("to", "string") => "made.tar".into(),
         ("builder", "string") => "default".into(),

@@ -170,6 +170,32 @@ const VOCABULARY: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "compose",
+        &[
+            "* compose_ps: r",
+            "* compose_logs: r",
+            "compose_ls: r",
+            "compose_images: r",
+            "compose_top: r",
+            "compose_port: r",
+            "compose_config: r files",
+            "* compose_up: d [r] create lifecycle",
+            "compose_build: d [m] images",
+            "compose_pull: m images",
+            "compose_start: m lifecycle",
+            "compose_restart: m lifecycle",
+            "compose_pause: m lifecycle",
+            "compose_unpause: m lifecycle",
+            "compose_stop: m lifecycle",
+            "compose_run: m exec create",
+            "compose_exec: m exec",
+            "compose_cp: d [r] files",
+            "* compose_down: d create lifecycle networks",
+            "compose_kill: d lifecycle",
+            "compose_wait: r",
+        ],
+    ),
+    (
         "registry",
         &[
             "registry_list_tags: r",
@@ -215,7 +241,7 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 ];
 
 /// Words without a tool yet, in the order of the vocabulary.
-const LATER: &[&str] = &["stack_deploy", "stack_rm"];
+const LATER: &[&str] = &[];
 
 /// What some calls need beside what is written above, by their arguments.
 const SOMETIMES: &[(&str, Permission)] = &[
@@ -239,6 +265,18 @@ const SOMETIMES: &[(&str, Permission)] = &[
     ("apply_plan", Permission::Networks),
     ("apply_plan", Permission::Volumes),
     ("buildx_rm", Permission::Volumes),
+    // What of a project is not there yet, and what is written in it for its containers.
+    ("compose_up", Permission::Images),
+    ("compose_up", Permission::Networks),
+    ("compose_up", Permission::Volumes),
+    ("compose_up", Permission::Files),
+    ("compose_run", Permission::Lifecycle),
+    ("compose_run", Permission::Images),
+    ("compose_run", Permission::Networks),
+    ("compose_run", Permission::Volumes),
+    ("compose_down", Permission::Volumes),
+    ("stack_deploy", Permission::Networks),
+    ("stack_rm", Permission::Networks),
     // The host's own copy of an image is exported.
     ("scout_cves", Permission::Files),
     ("scout_quickview", Permission::Files),

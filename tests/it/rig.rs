@@ -23,16 +23,31 @@ pub(crate) fn config(hosts: &[String]) -> Config {
     Config::load(&environment(), &flags).unwrap_or_else(|error| panic!("{error}: {hosts:?}"))
 }
 
-/// Nobody's machine; what would leave it for a registry ends at a proxy that is not there, and no docker CLI of this one
-/// is found.
+/// Nobody's machine; what would leave it for a registry ends at a proxy that is not there, and its docker CLI and
+/// plugins do nothing. What real ones do is tested on real engines.
 fn environment() -> Environment {
-    let variables = [("HTTPS_PROXY", "http://127.0.0.1:1"), ("PATH", "/nonexistent")];
+    let programs = programs().display().to_string();
+    let variables = [("HTTPS_PROXY", "http://127.0.0.1:1"), ("PATH", &programs), ("QUAYMASTER_CLI_PLUGINS", &programs)];
     Environment {
-        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         working_directory: "/".into(),
         home: Some("/nonexistent".into()),
         ..Environment::default()
     }
+}
+
+/// A docker CLI and plugins that succeed at nothing.
+fn programs() -> PathBuf {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS
+        .get_or_init(|| {
+            let directory = state();
+            for name in ["docker", "docker-buildx", "docker-compose", "docker-scout"] {
+                std::os::unix::fs::symlink("/bin/true", directory.join(name)).expect("a link");
+            }
+            directory
+        })
+        .clone()
 }
 
 /// Three hosts as the budgets of the tool list assume them; nothing answers there.

@@ -580,7 +580,8 @@ pub(crate) fn frame(source: u8, text: &str) -> Vec<u8> {
 fn container_row() -> Value {
     json!({"Id": WEB, "Names": ["/web"], "Image": "lab/base:1", "ImageID": IMAGE, "Command": "sleep 600",
         "Created": 1_763_600_000, "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
-        "Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}, "State": "running",
+        "Labels": {"com.docker.compose.project": "shop", "com.docker.compose.service": "web",
+            "com.docker.compose.container-number": "1", "com.docker.compose.oneoff": "False"}, "State": "running",
         "Status": "Up 2 minutes (healthy)", "HostConfig": {"NetworkMode": "front"}, "SizeRw": 10, "SizeRootFs": 20,
         "NetworkSettings": {"Networks": {"front": {"NetworkID": FRONT, "IPAddress": "10.0.0.2"}}},
         "Mounts": [{"Type": "volume", "Name": "data", "Destination": "/data", "RW": true}]})

@@ -15,12 +15,13 @@ use crate::{
         names::quote,
         stream::{self, Source},
     },
-    error::{Error, Kind, Result},
-    files::{Archived, Seen, checked, unwrapped},
+    error::{Error, Result},
+    files::{Archived, checked, unwrapped},
     tool::{Access, Answer, Call, Json, LONGEST_JOB, Object, Output, Permission, Plan, Summary, Text, Tool},
     tools::{
+        copy::{Fetched, fetched, inside, opened},
         redaction::{Redaction, told},
-        transfer::{keep, received, unsound},
+        transfer::{received, unsound},
         view::bytes,
     },
 };
@@ -31,8 +32,6 @@ const LONGEST_TEXT: usize = 64 << 10;
 const SHOWN: usize = 20_000;
 /// The most that is answered as base64, in bytes.
 const LONGEST_BASE64: usize = 16 << 10;
-/// A path that is longer is none in any container.
-const LONGEST_PATH: usize = 4096;
 
 /// Reads a file or directory of a container, running or not.
 ///
@@ -91,18 +90,6 @@ impl Output for Got {
     }
 }
 
-/// Refuses what is no absolute path of a container.
-///
-/// # Errors
-/// `invalid`, naming the argument.
-pub(super) fn inside<'a>(argument: &str, path: &'a str) -> Result<&'a str> {
-    if path.starts_with('/') && path.len() <= LONGEST_PATH && !path.chars().any(char::is_control) {
-        return Ok(path);
-    }
-    Err(Error::invalid(format!("argument \"{argument}\": {} is no absolute path", quote(path)))
-        .hint("such as \"/etc/hosts\": a path in the container, from its root"))
-}
-
 impl Tool for GetContainerArchive {
     const NAME: &'static str = "get_container_archive";
     const ACCESS: Access = Access::READ.always(Permission::Files);
@@ -126,52 +113,23 @@ impl Tool for GetContainerArchive {
         let (stat, archive) = opened(docker, container, &self.path).await?;
         match &self.to {
             Some(to) => {
-                let draft = call.files().create("to", to, self.overwrite).await?;
-                let (seen, bytes) = if stat.is_directory() {
-                    let (tar, seen) = checked(received(archive), Archived::Files);
-                    (Some(seen), keep(tar, draft, call).await?)
-                } else {
-                    let (_, contents) = unwrapped(received(archive)).await.map_err(unsound)?;
-                    (None, keep(contents, draft, call).await?)
-                };
-                Ok(Got::Kept(self.kept(container, to, bytes, seen.as_deref())))
+                let fetched = fetched(&stat, archive, to, self.overwrite, call).await?;
+                Ok(Got::Kept(self.kept(container, to, &fetched)))
             }
             None => self.inline(container, &stat, archive).await.map(Got::Inline),
         }
     }
 }
 
-/// The archive of a path, or of what the path leads to.
-async fn opened(docker: &Docker, container: &Object, path: &str) -> Result<(PathStat, stream::Bytes)> {
-    let missing = |error: Error| match error.kind() {
-        // The engine's words differ, and some name paths of its own.
-        Kind::NotFound => Error::not_found(format!("container {} has no {}", quote(&container.name), quote(path)))
-            .hint("look with exec_in_container, or at a directory above")
-            .detail(error.message()),
-        _ => error,
-    };
-    let (stat, archive) = docker.archive(&container.id, path).await.map_err(missing)?;
-    let (stat, archive) = if stat.is_link() && stat.target.starts_with('/') {
-        docker.archive(&container.id, &stat.target).await.map_err(missing)?
-    } else {
-        (stat, archive)
-    };
-    if stat.is_file() || stat.is_directory() {
-        return Ok((stat, archive));
-    }
-    Err(Error::invalid(format!("{} is neither a file nor a directory", quote(path)))
-        .hint("links that lead nowhere, pipes, sockets and devices have no contents to get"))
-}
-
 impl GetContainerArchive {
-    fn kept(&self, container: &Object, to: &str, bytes: u64, seen: Option<&Seen>) -> Kept {
+    fn kept(&self, container: &Object, to: &str, fetched: &Fetched) -> Kept {
         Kept {
             container: container.name.clone(),
             path: self.path.clone(),
             to: to.to_owned(),
-            bytes,
-            entries: seen.map(Seen::entries),
-            links_that_lead_out: seen.map(Seen::links).filter(|links| *links > 0),
+            bytes: fetched.bytes,
+            entries: fetched.entries,
+            links_that_lead_out: fetched.links,
         }
     }
 
@@ -274,16 +232,6 @@ mod tests {
 
     use super::*;
     use crate::tool::ObjectKind;
-
-    #[test]
-    fn paths_begin_at_the_root() {
-        for path in ["/", "/etc/hosts", "/a b;c/ü"] {
-            assert!(inside("path", path).is_ok(), "{path}");
-        }
-        for path in ["", "etc/hosts", "./x", "/a\0b", "/a\nb", &format!("/{}", "x".repeat(5000))] {
-            assert_eq!(inside("path", path).unwrap_err().kind(), Kind::Invalid, "{path}");
-        }
-    }
 
     #[test]
     fn text_is_told_from_bytes() {

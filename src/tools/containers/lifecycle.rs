@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     docker::{Docker, guard::is_mild_signal},
-    error::{Error, Result},
+    error::Result,
     tool::{Access, Call, Effect, Object, Permission, Plan, Tool},
     tools::{
         logs,
@@ -221,17 +221,7 @@ impl Tool for KillContainer {
     type Output = Outcomes;
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
-        if let Some(signal) = &self.signal
-            && (signal.is_empty()
-                || signal.len() > 12
-                || !signal.chars().all(|character| character.is_ascii_alphanumeric() || "+-".contains(character)))
-        {
-            return Err(Error::invalid(format!(
-                "argument \"signal\": {} is no signal",
-                crate::docker::names::quote(signal)
-            ))
-            .hint("a name such as HUP or SIGTERM, or a number"));
-        }
+        self.signal.as_ref().map_or(Ok(()), |given| outcome::signal("signal", given))?;
         let plan = named(Self::ACCESS, reading, &self.containers).await?;
         Ok(if is_mild_signal(self.signal.as_deref()) { plan.at_most(Effect::Mutate) } else { with_volumes(plan) })
     }

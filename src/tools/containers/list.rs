@@ -10,7 +10,7 @@ use crate::{
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing::{self, Labels},
-        view::{bytes, clipped, container_name, few, short_id, text},
+        view::{bytes, clipped, container_name, few, image, ports, short_id, text},
     },
 };
 
@@ -176,31 +176,6 @@ fn row(host: &str, container: &Value) -> Row {
         service: label("com.docker.compose.service").map(|service| clipped(service, LONGEST)),
         size: container.get("SizeRw").and_then(Value::as_u64).map(bytes),
     }
-}
-
-/// An image is shown by its reference; one without is shown by a short id.
-fn image(reference: &str) -> String {
-    if reference.starts_with("sha256:") { short_id(reference) } else { reference.to_owned() }
-}
-
-/// `8080->80/tcp`; an address in front where it is not every one.
-pub(super) fn ports(ports: Option<&Value>) -> Vec<String> {
-    let mut shown: Vec<String> = Vec::new();
-    for port in ports.and_then(Value::as_array).into_iter().flatten() {
-        let number = |field: &str| port.get(field).and_then(Value::as_u64);
-        let (Some(private), kind) = (number("PrivatePort"), text(port, "Type")) else { continue };
-        let protocol = if kind == "tcp" { String::new() } else { format!("/{kind}") };
-        let one = match (number("PublicPort"), text(port, "IP")) {
-            (None, _) => format!("{private}{protocol}"),
-            (Some(public), "" | "0.0.0.0" | "::") => format!("{public}->{private}{protocol}"),
-            (Some(public), address) => format!("{address}:{public}->{private}{protocol}"),
-        };
-        if !shown.contains(&one) {
-            shown.push(one);
-        }
-    }
-    shown.sort();
-    shown
 }
 
 fn word(value: impl Serialize) -> String {

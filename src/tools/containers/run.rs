@@ -8,16 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{
-    body::{Made, NewContainer, remains},
-    output::Transcript,
-};
+use super::body::{Made, NewContainer, remains};
 use crate::{
     docker::{Docker, Target, names::quote},
     error::{Error, Kind, Result},
     tool::{Access, Answer, Call, Json, Object, Output, Permission, Plan, Summary, Tool, schema, text},
     tools::{
         logs::last_lines,
+        output::Transcript,
         redaction::told,
         view::{short_id, text as field},
     },

@@ -1,7 +1,8 @@
-//! Waiting for a container, an image or a part of a swarm to become what it is meant to be; a time-out is an answer.
+//! Waiting for a container, a project, an image or a part of a swarm to become what it is meant to be; a time-out is an answer.
 
 mod container;
 mod node;
+mod project;
 mod service;
 
 use std::time::Duration;
@@ -29,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_LINE: usize = 300;
 
 /// Waits until a container runs, is healthy, has exited, is removed or logs a line, an image is there, a node of a
-/// swarm is ready, a service or a stack has converged.
+/// swarm is ready, a service or stack has converged, a compose project runs.
 ///
 /// A time-out is no error: the answer says `met` false and what was seen last. What does not exist
 /// yet is waited for. Many clients give up after 60 s: wait again rather than longer.
@@ -42,7 +43,7 @@ pub(super) struct WaitFor {
     /// A name or an id.
     target: String,
     /// What it has to become: an image `present` or `removed`, a node `ready`, `down`, `present` or `removed`, a
-    /// service or stack `converged`, `running` or `removed`, a container any of the others.
+    /// service or stack `converged`, `running` or `removed`, a container or project any of the others.
     until: Condition,
     /// For `log_match`: a regular expression; the last 200 lines count too.
     #[serde(default)]
@@ -63,6 +64,7 @@ enum Kind {
     Node,
     Service,
     Stack,
+    Project,
 }
 
 impl Kind {
@@ -73,7 +75,13 @@ impl Kind {
             Self::Node => "a node",
             Self::Service => "a service",
             Self::Stack => "a stack",
+            Self::Project => "a project",
         }
+    }
+
+    /// Whether it is no object, but a label that objects have.
+    const fn is_label(self) -> bool {
+        matches!(self, Self::Stack | Self::Project)
     }
 
     /// What it can become.
@@ -85,6 +93,7 @@ impl Kind {
             Self::Node => &[Ready, Down, Present, Removed],
             Self::Service => &[Converged, Running, Removed, LogMatch, Present],
             Self::Stack => &[Converged, Running, Removed, Present],
+            Self::Project => &[Running, Healthy, Exited, Removed, Present],
         }
     }
 }
@@ -189,8 +198,7 @@ impl Tool for WaitFor {
         self.pattern()?;
         let plan = Plan::declared(Self::ACCESS);
         Ok(match self.look(reading).await? {
-            // A stack is no object: it is a label.
-            Some(object) if self.kind != Kind::Stack => plan.on([object]),
+            Some(object) if !self.kind.is_label() => plan.on([object]),
             _ => plan,
         })
     }
@@ -198,7 +206,7 @@ impl Tool for WaitFor {
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Waited> {
         let started = Instant::now();
         let last = match self.kind {
-            Kind::Stack => self.look(docker).await?,
+            kind if kind.is_label() => self.look(docker).await?,
             _ => plan.objects.into_iter().next(),
         };
         let mut wait = Wait {
@@ -259,6 +267,7 @@ impl WaitFor {
             Kind::Node => docker.node("target", &self.target).await,
             Kind::Service => service::look(docker, &self.target).await,
             Kind::Stack => service::look_at_stack(docker, &self.target).await,
+            Kind::Project => project::look(docker, &self.target).await,
         };
         match found {
             Ok(object) => Ok(Some(object)),
@@ -298,7 +307,7 @@ impl Wait<'_> {
                 Verdict::NotYet => {}
             }
             let met = match (self.tool.until, self.last.clone()) {
-                (Condition::Exited, Some(container)) => self.exit(&container).await,
+                (Condition::Exited, Some(container)) if !self.tool.kind.is_label() => self.exit(&container).await,
                 (Condition::LogMatch, Some(container)) => match self.line(&container).await {
                     Ok(Some(entry)) => {
                         self.seen.line = Some(clipped(&entry.text, LONGEST_LINE));

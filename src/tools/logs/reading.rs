@@ -77,6 +77,11 @@ impl<'a> Log<'a> {
         format!("{} {}", self.kind(), self.object.name)
     }
 
+    /// The same for a sentence.
+    pub(crate) fn named(&self) -> String {
+        format!("{} \"{}\"", self.kind(), self.object.name)
+    }
+
     fn target(&self) -> Target {
         let target = Target::new(format!("/{}s/{}/logs", self.kind(), self.object.id));
         if self.has_many_writers() { target.query("details", "1") } else { target }
@@ -92,7 +97,7 @@ impl<'a> Log<'a> {
 pub(crate) struct Entry {
     /// When the engine took it; absent for words of the engine itself.
     pub(crate) time: Option<Timestamp>,
-    /// Which task of a service wrote it.
+    /// Which task of a service, or which container of several, wrote it.
     pub(crate) task: Option<Arc<str>>,
     /// Where it came from.
     pub(crate) source: Source,

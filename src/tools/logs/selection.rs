@@ -177,6 +177,11 @@ impl Selection {
         true
     }
 
+    /// Whether a line is one of those that are looked for.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        self.choice.matches(text)
+    }
+
     /// Which end counts.
     pub(super) fn order(&self) -> Order {
         self.choice.order

@@ -135,7 +135,7 @@ impl Tool for StackDeploy {
 impl Tool for StackRm {
     const NAME: &'static str = "stack_rm";
     const PROGRAM: Option<Program> = Some(Program::Docker);
-    const ACCESS: Access = Access::destroy(&[Permission::Swarm, Permission::Networks]);
+    const ACCESS: Access = Access::destroy(PERMISSION).sometimes(Permission::Networks);
     const COURSE: Option<Course> = Some(Course::Job);
     type Output = Deployed;
 
@@ -145,7 +145,7 @@ impl Tool for StackRm {
 
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let name = name(&self.stack)?;
-        let mut plan = Plan::declared(Self::ACCESS);
+        let mut plan = Plan::declared(Self::ACCESS).needing(Permission::Networks);
         for row in of_stack(reading, Some(name)).await? {
             plan = plan.on_listed(reading.service("stack", text(&row, "ID")).await)?;
         }

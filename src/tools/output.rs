@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Standard output and standard error, line by line as they may be shown.
-pub(super) struct Transcript {
+pub(crate) struct Transcript {
     most: usize,
     stdout: Side,
     stderr: Side,
@@ -21,10 +21,10 @@ pub(super) struct Transcript {
 }
 
 /// What of it is answered.
-pub(super) struct Output {
-    pub(super) text: String,
+pub(crate) struct Output {
+    pub(crate) text: String,
     /// How many values were masked, what was left out included.
-    pub(super) masked: usize,
+    pub(crate) masked: usize,
 }
 
 struct Side {
@@ -35,7 +35,7 @@ struct Side {
 
 impl Transcript {
     /// At most so many characters in the end, without the values that must not be seen.
-    pub(super) fn new(most: usize, masks: &Arc<Masks>) -> Self {
+    pub(crate) fn new(most: usize, masks: &Arc<Masks>) -> Self {
         Self {
             most,
             stdout: Side::new(Source::Stdout, most),
@@ -46,7 +46,7 @@ impl Transcript {
     }
 
     /// Reads to the end of the stream, or until it breaks off; may be dropped and called again.
-    pub(super) async fn read(&mut self, output: &mut Written<impl AsyncRead + Unpin>) {
+    pub(crate) async fn read(&mut self, output: &mut Written<impl AsyncRead + Unpin>) {
         let Self { stdout, stderr, redaction, broken, .. } = self;
         loop {
             let mut is_broken = false;
@@ -63,7 +63,7 @@ impl Transcript {
     }
 
     /// The text, with headings where there is standard error, and notices where something is missing.
-    pub(super) fn finish(self) -> Output {
+    pub(crate) fn finish(self) -> Output {
         let Self { most, stdout, stderr, mut redaction, broken } = self;
         let (stdout, stderr) = (stdout.finish(&mut redaction), stderr.finish(&mut redaction));
         // Standard error keeps at least its half, standard output whatever is left.
