@@ -475,10 +475,8 @@ impl Gateway {
 
     /// Whether a tool that is about this machine is granted.
     fn granted(&self, entry: &Entry) -> Decision {
-        match entry.card.cli_config && !self.config.cli_config {
-            true => policy::ungranted(entry.card.name),
-            false => Decision::Allow,
-        }
+        let is_granted = !entry.card.cli_config || self.config.cli_config;
+        if is_granted { Decision::Allow } else { policy::ungranted(entry.card.name) }
     }
 
     /// Lets a call without a host pass that needs no yes, or has one: as the strictest of the hosts asks for it.

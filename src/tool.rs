@@ -314,6 +314,7 @@ pub enum Course {
 
 /// What a client and the policy see of a tool.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Card {
     /// The MCP name.
     pub name: &'static str,

@@ -28,9 +28,12 @@ impl Names {
     /// The same as lines of a `.dockerignore`, which knows no difference of case by itself.
     pub(super) fn ignored(&self) -> String {
         let folded = |glob: &str| -> String {
-            let fold = |letter: char| match letter.is_ascii_lowercase() {
-                true => format!("[{letter}{}]", letter.to_ascii_uppercase()),
-                false => letter.to_string(),
+            let fold = |letter: char| {
+                if letter.is_ascii_lowercase() {
+                    format!("[{letter}{}]", letter.to_ascii_uppercase())
+                } else {
+                    letter.to_string()
+                }
             };
             glob.chars().map(fold).collect()
         };

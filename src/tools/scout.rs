@@ -236,7 +236,8 @@ impl<'a> Question<'a> {
         let body: Vec<String> = shown.lines().take(LINES).map(|line| clipped(line.trim_end(), LONGEST)).collect();
         let images: Vec<&str> = self.images.iter().map(|(_, image)| *image).collect();
         let cut = if all > LINES { format!("; {} more lines are not shown", all - LINES) } else { String::new() };
-        let notes: String = notes.iter().chain(&ran.notes).map(|note| format!("; {note}")).collect();
+        let notes: Vec<String> = notes.into_iter().chain(ran.notes.iter().cloned()).collect();
+        let notes = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
         Ok(Text {
             source: format!("docker scout {} {}", self.command, images.join(" ")),
             body: body.join("\n"),

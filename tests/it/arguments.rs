@@ -47,7 +47,7 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
     // One of several ways to say it, none of them required by the schema.
     let one_of_several = match entry.card.name {
         "exec_in_container" => ("command", json!(["true"])),
-        "build_image" => ("dockerfile_content", json!("FROM lab/base:1\nRUN true\n")),
+        "build_image" | "buildx_build" => ("dockerfile_content", json!("FROM lab/base:1\nRUN true\n")),
         "update_container" => ("memory", json!("64m")),
         "update_service" => ("image", json!(world.image)),
         "connect_network" => ("network", json!(world.spare)),
@@ -58,7 +58,6 @@ pub(crate) fn plausible(entry: &Entry, world: &World) -> Json {
         "inspect_config" => ("payload", json!(true)),
         "put_container_archive" => ("content", json!("x")),
         "import_image" => ("from", json!("bundle.tar")),
-        "buildx_build" => ("dockerfile_content", json!("FROM lab/base:1\nRUN true\n")),
         "buildx_bake" => ("definition", json!("{\"target\": {\"a\": {\"dockerfile-inline\": \"FROM lab/base:1\"}}}")),
         "buildx_rm" => ("keep_state", json!(true)),
         "compose_port" => ("port", json!(80)),

@@ -1,6 +1,6 @@
 //! The targets of a bake definition, built together.
 
-use std::time::Duration;
+use std::{ffi::OsStr, path::Path, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ const LARGEST: u64 = 1 << 20;
 /// Secrets are `id=ID,src=secret://NAME`; outputs are pushed or loaded. `compose_build` takes compose files.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct BuildxBake {
     /// Its text; relative paths begin at the first allowed root.
     #[serde(default)]
@@ -59,8 +60,8 @@ impl BuildxBake {
             (Some(text), None) if text.len() as u64 <= LARGEST => Ok((text.clone(), String::new())),
             (Some(_), None) => Err(Error::invalid("argument \"definition\" is larger than 1 MiB")),
             (None, Some(path)) => {
-                let lower = path.to_lowercase();
-                if lower.ends_with(".yml") || lower.ends_with(".yaml") {
+                let extension = Path::new(path).extension().and_then(OsStr::to_str).unwrap_or_default();
+                if ["yml", "yaml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml)) {
                     return Err(Error::invalid(format!("argument \"file\": {} is a compose file", quote(path)))
                         .hint("compose_build builds its services; a bake file is HCL or JSON"));
                 }

@@ -28,6 +28,7 @@ pub(super) const TARGET: &str = "build";
 /// Give `context`, `dockerfile_content` or both.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct BuildxBuild {
     /// A directory of the gateway's machine, or a URL that the daemon may fetch.
     #[serde(default)]

@@ -116,9 +116,10 @@ impl Summary for Used {
 impl Summary for Pruned {
     fn summary(&self) -> String {
         let records = count(self.records, "record");
-        match self.dry_run {
-            true => format!("{records} ({}) could go; nothing was removed: set dry_run to false", self.size),
-            false => format!("{records} ({}) removed from the cache of builder \"{}\"", self.size, self.builder),
+        if self.dry_run {
+            format!("{records} ({}) could go; nothing was removed: set dry_run to false", self.size)
+        } else {
+            format!("{records} ({}) removed from the cache of builder \"{}\"", self.size, self.builder)
         }
     }
 }
@@ -241,15 +242,14 @@ impl Usage {
                 let value = clipped(redact::plain(value).trim(), LONGEST);
                 match (name, &mut record) {
                     ("ID", _) => record = Some(Record { id: value, ..Record::default() }),
-                    (_, None) => usage.sums.push((name.to_owned(), value)),
+                    // Prunes print their sum without a blank line in front.
+                    (_, None) | ("Total", Some(_)) => usage.sums.push((name.to_owned(), value)),
                     ("Size", Some(record)) => record.size = value,
                     ("Type", Some(record)) => record.kind = value,
                     ("Reclaimable", Some(record)) => record.in_use = value == "false",
                     ("Shared", Some(record)) => record.shared = value == "true",
                     ("Last used", Some(record)) => record.last_used = value,
                     ("Description", Some(record)) => record.about = value,
-                    // Prunes print their sum without a blank line in front.
-                    ("Total", Some(_)) => usage.sums.push((name.to_owned(), value)),
                     _ => {}
                 }
             }

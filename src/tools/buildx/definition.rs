@@ -246,10 +246,9 @@ fn secret_of(place: &str, value: &Value) -> Result<(String, String)> {
 
 /// The pairs as buildx reads them.
 pub(super) fn joined(pairs: &Pairs) -> String {
-    let quoted = |value: &String| value.contains(',');
-    let pair = |(name, value): (&String, &String)| match quoted(value) {
-        true => format!("\"{name}={value}\""),
-        false => format!("{name}={value}"),
+    let pair = |(name, value): (&String, &String)| {
+        let pair = format!("{name}={value}");
+        if value.contains(',') { format!("\"{pair}\"") } else { pair }
     };
     pairs.iter().map(pair).collect::<Vec<_>>().join(",")
 }

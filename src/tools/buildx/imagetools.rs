@@ -95,9 +95,10 @@ impl Summary for Created {
     fn summary(&self) -> String {
         let tag = self.tags.first().map_or("", String::as_str);
         let platforms = count(self.platforms.len(), "platform");
-        match self.dry_run {
-            true => format!("\"{tag}\" would be there for {platforms}; nothing was published"),
-            false => format!("\"{tag}\" was published for {platforms}"),
+        if self.dry_run {
+            format!("\"{tag}\" would be there for {platforms}; nothing was published")
+        } else {
+            format!("\"{tag}\" was published for {platforms}")
         }
     }
 }

@@ -13,7 +13,11 @@ use super::{
     rendered::{self, Rendered},
 };
 use crate::{
-    docker::{Docker, cli::Private, names::quote},
+    docker::{
+        Docker,
+        cli::{Cli, Private},
+        names::quote,
+    },
     error::{Error, Result},
     files::Directory,
     redact::Masks,
@@ -181,7 +185,7 @@ impl Prepared {
         let references = self.images.iter().chain(&self.tags);
         let registries = references.map(|image| Reference::of(image).registry());
         let (logins, mut notes) = Authorization::logins(registries, false, docker, call).await;
-        let run = logins.into_iter().fold(builders.cli(docker, call)?.holding(&private), |run, login| run.login(login));
+        let run = logins.into_iter().fold(builders.cli(docker, call)?.holding(&private), Cli::login);
         let hidden = self.rendered.targets.values().flat_map(|target| &target.args);
         let hidden = hidden.filter(|(name, _)| !docker.reveal().shows(name)).filter_map(|(_, value)| value.as_ref());
         let log = Log::new(Masks::default().with(secrets.values().chain(hidden)));
@@ -364,16 +368,15 @@ impl Part {
                     Some(own) => Some(own),
                     None => directory.read(IGNORE, LARGEST).await?,
                 };
-                let text = match inline {
-                    Some(text) => text.clone(),
-                    None => {
-                        let text = directory.read(file, LARGEST).await?.ok_or_else(|| {
-                            Error::not_found(format!("{place}: there is no {} in the context", quote(file)))
-                                .hint("name it with \"dockerfile\", or give its text")
-                        })?;
-                        String::from_utf8(text.to_vec())
-                            .map_err(|_| Error::invalid(format!("{place}: the Dockerfile is no text")))?
-                    }
+                let text = if let Some(text) = inline {
+                    text.clone()
+                } else {
+                    let text = directory.read(file, LARGEST).await?.ok_or_else(|| {
+                        Error::not_found(format!("{place}: there is no {} in the context", quote(file)))
+                            .hint("name it with \"dockerfile\", or give its text")
+                    })?;
+                    String::from_utf8(text.to_vec())
+                        .map_err(|_| Error::invalid(format!("{place}: the Dockerfile is no text")))?
                 };
                 let ignore = ignore.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
                 // Behind all others, so that no line takes it back.
