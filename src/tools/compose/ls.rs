@@ -6,13 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::project::{CONFIG_FILES, LONGEST, PROJECT, health, label, listed};
+use super::project::{CONFIG_FILES, LONGEST, health, label, listed};
 use crate::{
     docker::Docker,
     error::Result,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing,
+        project::PROJECT,
         view::{clipped, few, text},
     },
 };
