@@ -214,22 +214,28 @@ fn host_schema(argument: HostArgument, effect: Effect, config: &Config) -> Optio
     let names = config.hosts.iter().map(|host| host.name.clone());
     let (values, about): (Vec<String>, &str) = match argument {
         HostArgument::None | HostArgument::Planned => return None,
-        HostArgument::One if effect == Effect::Read => (names.collect(), "Default: the first host."),
-        HostArgument::One => (names.collect(), "The host to act on."),
+        HostArgument::One if effect == Effect::Read => (names.collect(), "Default: the first."),
+        // It has to be named, and its name says what it is.
+        HostArgument::One => (names.collect(), ""),
         HostArgument::Fleet { whole } => {
             let mut tags: Vec<String> =
                 config.hosts.iter().flat_map(|host| host.tags.iter().map(|tag| format!("tag:{tag}"))).collect();
             tags.sort();
             tags.dedup();
-            let default = if whole { "Default: all." } else { "Default: the first host." };
+            let default = if whole { "Default: all." } else { "Default: the first." };
             (names.chain(["all".to_owned()]).chain(tags).collect(), default)
         }
     };
-    Some(if values.len() <= LONGEST_ENUM {
-        json!({"type": "string", "enum": values, "description": about})
-    } else {
-        json!({"type": "string", "description": format!("{about} list_hosts shows the names.")})
-    })
+    let is_short = values.len() <= LONGEST_ENUM;
+    let about = if is_short { about.to_owned() } else { format!("{about} list_hosts shows the names.") };
+    let mut schema = json!({"type": "string"});
+    if is_short {
+        schema["enum"] = values.into();
+    }
+    if !about.is_empty() {
+        schema["description"] = about.trim().into();
+    }
+    Some(schema)
 }
 
 /// Whether a host could ever allow the mildest call of a tool.

@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// The description and the input schema of a struct: a flat object, everything inlined, one type
-/// for each property, no `null`, unknown properties refused.
+/// for each property, no `null`. That unknown properties are refused is not written into every one of them.
 #[must_use]
 pub fn input<T: JsonSchema>() -> (String, Json) {
     let mut schema = plain::<T>();
     let about = schema.remove("description").and_then(|text| text.as_str().map(paragraphs)).unwrap_or_default();
     schema.remove("title");
     schema.entry("properties").or_insert_with(|| Json::new().into());
-    schema.insert("additionalProperties".into(), false.into());
+    schema.remove("additionalProperties");
     (about, schema)
 }
 
@@ -295,7 +295,6 @@ mod tests {
             Value::from(schema),
             json!({
                 "type": "object",
-                "additionalProperties": false,
                 "required": ["container"],
                 "properties": {
                     "container": {"type": "string", "description": "A name."},

@@ -40,23 +40,23 @@ const MOST: usize = 22_000;
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(crate) struct LogArguments {
-    /// At most this many lines; with `grep`, matching lines. Default: 100, fewer where they are long.
+    /// Lines; with `grep`, matching ones. Default: 100.
     #[serde(default)]
     #[schemars(range(min = 1))]
     tail: Option<usize>,
-    /// Not before: RFC 3339, unix seconds, or so long ago (`15m`, `2h30m`, `1d`).
+    /// RFC 3339, unix seconds, or so long ago (`2h30m`).
     #[serde(default)]
     since: Option<String>,
     /// Not after, written like `since`.
     #[serde(default)]
     until: Option<String>,
-    /// Only lines that match this regular expression.
+    /// Regular expression.
     #[serde(default)]
     grep: Option<String>,
-    /// `grep` takes no notice of case. Default: false.
+    /// For `grep`. Default: false.
     #[serde(default)]
     ignore_case: bool,
-    /// Only lines that do not match `grep`. Default: false.
+    /// Lines without a match. Default: false.
     #[serde(default)]
     invert: bool,
     /// Lines around each match. Default: 0.
@@ -66,17 +66,17 @@ pub(crate) struct LogArguments {
     /// Which output. Default: both.
     #[serde(default)]
     stream: Stream,
-    /// Shows when each line was written. Default: false.
+    /// Default: false.
     #[serde(default)]
     timestamps: bool,
-    /// Folds equal lines that follow each other into one, with count, first and last time. Default: false.
+    /// Folds equal lines in a row. Default: false.
     #[serde(default)]
     dedupe: bool,
-    /// Then waits this many seconds for new lines. Default: 0.
+    /// Then waits so many seconds for more. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 40))]
     follow_for: Option<u32>,
-    /// Goes on after the last line that an earlier answer read.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

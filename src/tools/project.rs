@@ -50,13 +50,13 @@ const WARNINGS: usize = 10;
 /// Where a project is defined.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 pub(crate) struct Definition {
-    /// Its directory, below an allowed root of the gateway's machine.
+    /// Its directory, below `files.roots`.
     #[serde(default)]
     directory: Option<String>,
-    /// Compose files. Default: the usual ones in `directory`.
+    /// Compose files. Default: the usual.
     #[serde(default)]
     files: Vec<String>,
-    /// A compose file as text, instead.
+    /// Or a compose file's text.
     #[serde(default)]
     yaml: Option<String>,
 }

@@ -70,7 +70,7 @@ impl Severity {
 pub(super) struct ScoutCves {
     /// Reference.
     image: String,
-    /// The host's own copy, exported to the gateway. Default: false.
+    /// The host's own copy. Default: false.
     #[serde(default)]
     local: bool,
     /// Such as `linux/arm64`.
@@ -93,7 +93,7 @@ pub(super) struct ScoutCves {
 pub(super) struct ScoutQuickview {
     /// Reference.
     image: String,
-    /// The host's own copy, exported to the gateway. Default: false.
+    /// The host's own copy. Default: false.
     #[serde(default)]
     local: bool,
     /// Such as `linux/arm64`.
@@ -107,7 +107,7 @@ pub(super) struct ScoutQuickview {
 pub(super) struct ScoutRecommendations {
     /// Reference.
     image: String,
-    /// The host's own copy, exported to the gateway. Default: false.
+    /// The host's own copy. Default: false.
     #[serde(default)]
     local: bool,
     /// Such as `linux/arm64`.
@@ -123,7 +123,7 @@ pub(super) struct ScoutCompare {
     image: String,
     /// Reference of the old one.
     to: String,
-    /// The host's own copies, exported to the gateway. Default: false.
+    /// The host's own copies. Default: false.
     #[serde(default)]
     local: bool,
     /// Such as `linux/arm64`.
@@ -140,13 +140,13 @@ pub(super) struct ScoutCompare {
 pub(super) struct ScoutSbom {
     /// Reference.
     image: String,
-    /// The host's own copy, exported to the gateway. Default: false.
+    /// The host's own copy. Default: false.
     #[serde(default)]
     local: bool,
     /// Such as `linux/arm64`.
     #[serde(default)]
     platform: Option<String>,
-    /// Only packages of this kind, such as `deb`, `apk`, `npm`, `pypi`.
+    /// Such as `deb`, `apk`, `npm`.
     #[serde(default)]
     package_type: Option<String>,
 }

@@ -24,17 +24,17 @@ const LONGEST: usize = 300;
 
 /// Shows your own calls on this machine, oldest first: what was asked, decided and how it ended.
 ///
-/// Arguments are masked and cut. Calls of others are not shown.
+/// Calls of others are not shown.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReadAuditLog {
-    /// Not older: RFC 3339, unix seconds, or so long ago (`15m`, `1d`).
+    /// RFC 3339, unix seconds, or so long ago (`15m`).
     #[serde(default)]
     since: Option<String>,
     /// Only calls of this tool.
     #[serde(default)]
     tool: Option<String>,
-    /// Only with this outcome: `ok`, `failed` (all but ok), `running`, or an error's kind such as `denied`.
+    /// `ok`, `failed` (all but ok), `running`, or an error's kind.
     #[serde(default)]
     outcome: Option<String>,
     /// The newest so many. Default: 30.

@@ -38,13 +38,13 @@ const ROOM: usize = 5_200;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FindTools {
-    /// What is to be done, in a few words. Default: every tool, without schemas.
+    /// In a few words. Default: every tool, without schemas.
     #[serde(default)]
     query: Option<String>,
     /// Only of this toolset, such as `swarm`.
     #[serde(default)]
     toolset: Option<String>,
-    /// Only those whose worst effect this is.
+    /// Their worst effect.
     #[serde(default)]
     effect: Option<Worst>,
     /// The most tools. Default: 5, without a query 30.

@@ -22,7 +22,7 @@ use crate::{
 /// The longest that one call waits for a job, in seconds: the first clients give up after 60.
 const LONGEST_WAIT: u64 = 40;
 
-/// Lists your jobs: calls that go on after their request was answered, or that ended within the last hour.
+/// Lists your jobs: calls that go on, or ended within the last hour.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListJobs {

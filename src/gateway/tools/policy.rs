@@ -15,7 +15,7 @@ use crate::{
 
 /// Tells what the policy says of a call, with the rule behind it, without making the call.
 ///
-/// It looks at the call's objects as the call would, and changes nothing.
+/// It changes nothing.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExplainPolicy {

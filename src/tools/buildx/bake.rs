@@ -22,15 +22,15 @@ const LARGEST: u64 = 1 << 20;
 
 /// Builds the targets of a bake definition (HCL or JSON) with `BuildKit`, in parallel.
 ///
-/// Secrets are `id=ID,src=secret://NAME`; outputs are pushed or loaded. `compose_build` takes compose files.
+/// Secrets are `id=ID,src=secret://NAME`. `compose_build` takes compose files.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct BuildxBake {
-    /// Its text; relative paths begin at the first allowed root.
+    /// Its text.
     #[serde(default)]
     definition: Option<String>,
-    /// Or a file of the gateway's machine; relative paths begin beside it.
+    /// Or a file; relative paths begin beside it.
     #[serde(default)]
     file: Option<String>,
     /// Targets or groups. Default: the group `default`.

@@ -30,10 +30,10 @@ pub(super) const TARGET: &str = "build";
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct BuildxBuild {
-    /// A directory of the gateway's machine, or a URL that the daemon may fetch.
+    /// A directory below `files.roots`, or a URL that the daemon may fetch.
     #[serde(default)]
     context: Option<String>,
-    /// Its path in the context. Default: Dockerfile.
+    /// Default: Dockerfile.
     #[serde(default)]
     dockerfile: Option<String>,
     /// The text of a Dockerfile instead.

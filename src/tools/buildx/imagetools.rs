@@ -27,7 +27,7 @@ const MOST_SOURCES: usize = 50;
 /// The longest word of a registry's, in characters.
 const LONGEST: usize = 120;
 
-/// Shows the platforms of an image in its registry: Docker Hub, or one that the host's images or the configuration name.
+/// Shows the platforms of an image in its registry.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxImagetoolsInspect {

@@ -22,7 +22,7 @@ const TAIL: usize = 20;
 /// Builds the images of a project's services.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposeBuild {
-    /// Its name. Default: the file's, else the directory's.
+    /// Default: as the files say.
     #[serde(default)]
     project: Option<String>,
     #[serde(flatten)]
@@ -36,10 +36,10 @@ pub(super) struct ComposeBuild {
     /// Runs every step anew. Default: false.
     #[serde(default)]
     no_cache: bool,
-    /// Pulls the images they begin from. Default: false.
+    /// Pulls their bases anew. Default: false.
     #[serde(default)]
     pull: bool,
-    /// With `BuildKit`, whose channel no guard can look into. Default: the engine's classic builder.
+    /// With `BuildKit`, whose channel no guard sees. Default: false.
     #[serde(default)]
     buildkit: bool,
 }
@@ -47,7 +47,7 @@ pub(super) struct ComposeBuild {
 /// Pulls the images of a project's services.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposePull {
-    /// Its name. Default: the file's, else the directory's.
+    /// Default: as the files say.
     #[serde(default)]
     project: Option<String>,
     #[serde(flatten)]

@@ -12,10 +12,10 @@ use crate::{
     tools::project::Definition,
 };
 
-/// Shows a project as compose puts it together: files merged, variables filled in (values masked), paths checked.
+/// Shows a project as compose puts it together: files merged, variables filled in (masked), paths checked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposeConfig {
-    /// Its name. Default: the file's, else the directory's.
+    /// Default: as the files say.
     #[serde(default)]
     project: Option<String>,
     #[serde(flatten)]

@@ -19,8 +19,7 @@ use crate::{
 
 /// Copies files out of a compose service's container, or into it.
 ///
-/// One side is `service:/path`, the other lies below `files.roots`. A directory comes out as a tar; of one that goes
-/// in, the contents do.
+/// One side is `service:/path`, the other lies below `files.roots`. A directory comes out as a tar.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ComposeCp {
@@ -30,7 +29,7 @@ pub(super) struct ComposeCp {
     from: String,
     /// Where to.
     to: String,
-    /// Which of its containers. Default: the first that runs.
+    /// Container's number. Default: the first that runs.
     #[serde(default)]
     index: Option<u64>,
     /// Of a file that comes out. Default: false.

@@ -15,18 +15,18 @@ use crate::{
     },
 };
 
-/// Stops and removes the containers and networks of a compose project, by its labels.
+/// Removes the containers and networks of a compose project.
 ///
-/// Named volumes, and what is in them, stay unless `volumes` is set.
+/// Named volumes stay unless `volumes` is set.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ComposeDown {
     /// Its name.
     project: String,
-    /// Removes its volumes too, with all data. Default: false.
+    /// Its volumes too, with all data. Default: false.
     #[serde(default)]
     volumes: bool,
-    /// Seconds to stop before it is killed. Default: the container's own.
+    /// Seconds before KILL. Default: the container's.
     #[serde(default)]
     #[schemars(range(max = 600))]
     grace: Option<u16>,

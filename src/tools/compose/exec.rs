@@ -24,7 +24,7 @@ pub(super) struct ComposeExec {
     /// Program and arguments.
     #[schemars(length(min = 1))]
     command: Vec<String>,
-    /// Which of its containers. Default: the first that runs.
+    /// Container's number. Default: the first that runs.
     #[serde(default)]
     index: Option<u64>,
     /// Name or uid. Default: the container's.

@@ -59,7 +59,7 @@ impl Summary for Done {
     }
 }
 
-/// Starts the stopped containers of a compose project, what they depend on first.
+/// Starts the containers of a compose project.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ComposeStart {
@@ -79,7 +79,7 @@ pub(super) struct ComposeRestart {
     /// Default: all.
     #[serde(default)]
     services: Vec<String>,
-    /// Seconds before one is killed. Default: what it says, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,
@@ -116,7 +116,7 @@ pub(super) struct ComposeStop {
     /// Default: all.
     #[serde(default)]
     services: Vec<String>,
-    /// Seconds before one is killed. Default: what it says, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,

@@ -21,7 +21,7 @@ use crate::{
 /// How many files a row names.
 const FILES: usize = 5;
 
-/// Lists compose projects, wherever they were started: how many containers in which state.
+/// Lists compose projects, wherever they were started.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ComposeLs {

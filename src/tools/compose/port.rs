@@ -29,7 +29,7 @@ pub(super) struct ComposePort {
     /// Default: tcp.
     #[serde(default)]
     protocol: Protocol,
-    /// Which of its containers. Default: the first that runs.
+    /// Container's number. Default: the first that runs.
     #[serde(default)]
     index: Option<u64>,
 }

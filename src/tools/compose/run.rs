@@ -31,10 +31,10 @@ const TOLD: &[&str] = &["Container ", "Network ", "Volume "];
 
 /// Runs a command in a new container of a project's service, and removes the container.
 ///
-/// Ports stay closed and other services as they are; for a running container there is `compose_exec`.
+/// In a running one: `compose_exec`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposeRun {
-    /// Its name. Default: the file's, else the directory's.
+    /// Default: as the files say.
     #[serde(default)]
     project: Option<String>,
     #[serde(flatten)]

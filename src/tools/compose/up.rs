@@ -28,12 +28,12 @@ enum Pull {
     Never,
 }
 
-/// Creates and starts a compose project, or brings a running one up to its files.
+/// Starts a compose project, or brings a running one up to its files.
 ///
-/// What changed is recreated. `dry_run` shows what would be; look first.
+/// What changed is recreated; `dry_run` shows what would be.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposeUp {
-    /// Default: the file's name, else the directory's.
+    /// Default: as the files say.
     #[serde(default)]
     project: Option<String>,
     #[serde(flatten)]
@@ -53,7 +53,7 @@ pub(super) struct ComposeUp {
     /// Also what has not changed. Default: false.
     #[serde(default)]
     force_recreate: bool,
-    /// Removes containers of services that the files no longer have. Default: false.
+    /// Removes services that the files lack. Default: false.
     #[serde(default)]
     remove_orphans: bool,
     /// Containers for each service.

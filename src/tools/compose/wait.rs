@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Waits until the containers of compose services have exited: their exit codes.
 ///
-/// A time-out is no error: `met` is false then.
+/// At a time-out `met` is false.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ComposeWait {

@@ -35,18 +35,18 @@ const LONGEST_BASE64: usize = 16 << 10;
 
 /// Reads a file or directory of a container, running or not.
 ///
-/// Without `to`, a text file is answered as text; anything else as base64, up to 16 KiB (a directory as a tar).
+/// Without `to` the answer holds it, up to 16 KiB.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GetContainerArchive {
     /// Name or id.
     container: String,
-    /// An absolute path in the container; a link is followed.
+    /// An absolute path in the container.
     path: String,
-    /// A new file below `files.roots` (relative to the first) for it: a file as it is, a directory as a tar.
+    /// A new file below `files.roots`: a file as it is, a directory as a tar.
     #[serde(default)]
     to: Option<String>,
-    /// Replaces a file that is there. Default: false.
+    /// Replaces a file. Default: false.
     #[serde(default)]
     overwrite: bool,
 }

@@ -27,7 +27,7 @@ const NAMES: usize = 5;
 /// The most characters of one path.
 const LONGEST_PATH: usize = 200;
 
-/// Shows which files a container added, changed or deleted since it was made, counted by directory.
+/// Shows which files a container added, changed or deleted, counted by directory.
 ///
 /// Volumes and mounts are not looked into.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -35,14 +35,14 @@ const LONGEST_PATH: usize = 200;
 pub(super) struct ContainerChanges {
     /// Name or id.
     container: String,
-    /// Only what is in this directory, such as `/etc`.
+    /// Such as `/etc`.
     #[serde(default)]
     path: Option<String>,
-    /// At most this many directories. Default: 50, fewer where they are long.
+    /// Directories. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -38,7 +38,7 @@ pub(super) struct CommitContainer {
     /// Freezes the container meanwhile. Default: true.
     #[serde(default)]
     pause: Option<bool>,
-    /// Dockerfile lines on top, such as `CMD ["serve"]`.
+    /// Dockerfile lines on top.
     #[serde(default)]
     changes: Vec<String>,
 }

@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct ExecInContainer {
     /// Name or id.
     container: String,
-    /// Program and arguments, without a shell.
+    /// Program and arguments.
     #[serde(default)]
     command: Vec<String>,
     /// A script for `/bin/sh -c` instead.
@@ -29,16 +29,16 @@ pub(super) struct ExecInContainer {
     /// Text for its standard input.
     #[serde(default)]
     stdin: Option<String>,
-    /// Name or uid, with `:group` if needed. Default: the container's.
+    /// Name or uid. Default: the container's.
     #[serde(default)]
     user: Option<String>,
     /// Default: the container's.
     #[serde(default)]
     working_dir: Option<String>,
-    /// More environment variables; a value may be `secret://NAME`.
+    /// Variables; a value may be `secret://NAME`.
     #[serde(default)]
     env: BTreeMap<String, String>,
-    /// With every right of the host's root. Default: false.
+    /// Default: false.
     #[serde(default)]
     privileged: bool,
     /// Seconds. Default: 30.

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Writes all files of a container into a tar on the gateway's machine, for `import_image`.
+/// Writes a container's files into a tar on the gateway's machine.
 ///
 /// Volumes are not part of it.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -24,9 +24,9 @@ use crate::{
 pub(super) struct ExportContainer {
     /// Name or id.
     container: String,
-    /// The new file, below `files.roots`; relative to the first.
+    /// The new file, below `files.roots`.
     to: String,
-    /// Replaces a file that is there. Default: false.
+    /// Replaces a file. Default: false.
     #[serde(default)]
     overwrite: bool,
 }

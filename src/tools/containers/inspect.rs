@@ -21,7 +21,7 @@ const VARIABLES: usize = 60;
 
 /// Shows one container: what it runs, its state, network, mounts, limits, health.
 ///
-/// The values of environment variables are masked; equal masks mean equal values.
+/// Values of variables are masked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InspectContainer {
@@ -30,7 +30,7 @@ pub(super) struct InspectContainer {
     /// Which part. Default: summary.
     #[serde(default)]
     section: Section,
-    /// The engine's own document instead, masked and cut. Default: false.
+    /// The engine's document, masked. Default: false.
     #[serde(default)]
     raw: bool,
 }

@@ -56,14 +56,14 @@ impl Tool for StartContainer {
 
 /// Stops containers: a polite signal, then KILL after the grace.
 ///
-/// One that was made with auto-remove is removed by that, which counts as destroying it.
+/// One made with auto-remove is removed by that.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StopContainer {
     /// Names or ids.
     #[schemars(length(min = 1, max = 200))]
     containers: Vec<String>,
-    /// Seconds before it is killed. Default: what the container says, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,
@@ -99,14 +99,14 @@ impl Tool for StopContainer {
     }
 }
 
-/// Restarts containers; what they said last is in the answer, for a restart clears it from their state.
+/// Restarts containers.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RestartContainer {
     /// Names or ids.
     #[schemars(length(min = 1, max = 200))]
     containers: Vec<String>,
-    /// Seconds before it is killed. Default: what the container says, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,
@@ -203,7 +203,7 @@ impl Tool for UnpauseContainer {
 
 /// Sends a signal to running containers.
 ///
-/// HUP, USR1, USR2 and WINCH change things; any other, and none, counts as destroying.
+/// Any but HUP, USR1, USR2 and WINCH counts as destroying.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KillContainer {

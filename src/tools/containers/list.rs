@@ -21,7 +21,7 @@ const PORTS: usize = 30;
 
 /// Lists containers: name, image, state, status with health and age, published ports.
 ///
-/// Running ones only, unless `all` or `status` asks for others. All filters must match.
+/// Running ones only, unless `all` or `status` asks for others.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListContainers {
@@ -31,19 +31,19 @@ pub(super) struct ListContainers {
     /// Only those in this state.
     #[serde(default)]
     status: Option<State>,
-    /// Only names that contain this text.
+    /// A part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// Only those of an image, by reference or id.
+    /// An image, by reference or id.
     #[serde(default)]
     image: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only those connected to a network, by name or id.
+    /// A network, by name or id.
     #[serde(default)]
     network: Option<String>,
-    /// Only those that mount a volume, by name or destination.
+    /// A volume, by name or destination.
     #[serde(default)]
     volume: Option<String>,
     /// Only those of a compose project.
@@ -52,17 +52,17 @@ pub(super) struct ListContainers {
     /// Only those with this health.
     #[serde(default)]
     health: Option<Health>,
-    /// Only those made through Quaymaster. Default: false.
+    /// Made through Quaymaster. Default: false.
     #[serde(default)]
     managed_only: bool,
-    /// Sizes on disk too, which is slow. Default: false.
+    /// Sizes too, which is slow. Default: false.
     #[serde(default)]
     size: bool,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

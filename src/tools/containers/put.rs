@@ -21,13 +21,12 @@ const LONGEST_TEXT: usize = 1 << 20;
 pub(super) struct PutContainerArchive {
     /// Name or id.
     container: String,
-    /// An absolute path in the container: with `content` the file, with `from` a directory that exists.
+    /// In the container: with `content` the file, with `from` a directory.
     path: String,
-    /// Below `files.roots` (relative to the first): a file; a directory, whose contents are put; or a tar
-    /// (`.tar`, `.tar.gz`, `.tgz`), which is unpacked.
+    /// Below `files.roots`: a file; a directory, whose contents are put; a tar (`.tgz` too), which is unpacked.
     #[serde(default)]
     from: Option<String>,
-    /// In its place: the text of the file, up to 1 MiB.
+    /// Or the file's text, up to 1 MiB.
     #[serde(default)]
     content: Option<String>,
 }

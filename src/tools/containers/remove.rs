@@ -73,13 +73,13 @@ impl Tool for RemoveContainer {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneContainers {
-    /// Only those made before: RFC 3339, unix seconds, or so long ago (`24h`).
+    /// Made before: a time, or so long ago (`24h`).
     #[serde(default)]
     until: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Shows them and removes none. Default: true.
+    /// Default: true.
     #[serde(default)]
     dry_run: Option<bool>,
 }

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Shows what running containers use: CPU, memory without cache, network, block I/O, processes, throttling.
 ///
-/// CPU is in percent of one core over one second; the other numbers are totals since the start.
+/// CPU is in percent of one core; other numbers are totals since the start.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContainerStats {
@@ -39,7 +39,7 @@ pub(super) struct ContainerStats {
     /// What comes first. Default: cpu.
     #[serde(default)]
     sort: Sort,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,

@@ -21,11 +21,11 @@ use crate::{
 pub(super) struct ContainerTop {
     /// Name or id.
     container: String,
-    /// At most this many rows. Default: 100, fewer where they are long.
+    /// Rows. Default: 100.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

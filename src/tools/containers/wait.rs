@@ -32,8 +32,8 @@ const LONGEST_LINE: usize = 300;
 /// Waits until a container runs, is healthy, has exited, is removed or logs a line, an image is there, a node of a
 /// swarm is ready, a service or stack has converged, a compose project runs.
 ///
-/// A time-out is no error: the answer says `met` false and what was seen last. What does not exist
-/// yet is waited for. Many clients give up after 60 s: wait again rather than longer.
+/// A time-out is no error: `met` is false then. What does not exist yet is waited for. Many clients give up after 60 s:
+/// wait again rather than longer.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WaitFor {
@@ -45,7 +45,7 @@ pub(super) struct WaitFor {
     /// What it has to become: an image `present` or `removed`, a node `ready`, `down`, `present` or `removed`, a
     /// service or stack `converged`, `running` or `removed`, a container or project any of the others.
     until: Condition,
-    /// For `log_match`: a regular expression; the last 200 lines count too.
+    /// For `log_match`: a regular expression.
     #[serde(default)]
     pattern: Option<String>,
     /// Seconds to wait at most. Default: 40.

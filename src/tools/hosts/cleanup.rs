@@ -38,22 +38,22 @@ const LONGEST: usize = 120;
 
 /// Plans a clean-up: names every object that could go with its size, owner and last use, and removes nothing.
 ///
-/// `apply_plan` with its id removes exactly these, as long as they are unchanged; it is good for one call within 20
-/// min. What only planned containers use is planned with them. The build cache has `prune_build_cache`.
+/// `apply_plan` with its id removes exactly these, if unchanged, within 20 min. What only planned containers use is
+/// planned with them. For build cache: `prune_build_cache`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlanCleanup {
-    /// What to look for: stopped containers, unused images, networks, volumes. Default: the first three.
+    /// Default: all but volumes.
     #[serde(default)]
     kinds: Vec<Kind>,
-    /// What stays: globs of names, references of images or compose projects.
+    /// What stays: globs of names, images or projects.
     #[serde(default)]
     #[schemars(length(max = 200))]
     keep: Vec<String>,
-    /// Only what was not used, tagged or made since: so long ago (`7d`), or a time. Default: any age.
+    /// Not used, tagged or made since: so long ago (`7d`), or a time. Default: any age.
     #[serde(default)]
     older_than: Option<String>,
-    /// Unused volumes too, with their data, named ones included. Default: false.
+    /// Unused volumes too, with their data. Default: false.
     #[serde(default)]
     include_volumes: bool,
     /// The most objects. Default: about 30.

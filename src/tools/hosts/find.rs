@@ -29,7 +29,7 @@ const LONGEST: usize = 100;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Find {
-    /// Such as grafana, 5432, 10.0.3.7, team=web, or the beginning of an id.
+    /// Such as grafana, 5432, 10.0.3.7, team=web, or an id.
     query: String,
     /// What to look for. Default: any.
     #[serde(default)]

@@ -33,7 +33,7 @@ const ROOM_FOR_NAMES: usize = 4_000;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SurveyHosts {
-    /// Rows for hosts with problems only, or for all hosts. Default: problems.
+    /// Which hosts have rows. Default: problems.
     #[serde(default)]
     detail: Detail,
 }

@@ -41,11 +41,11 @@ const LONGEST: usize = 200;
 
 /// Compares running images with their registries: which have an update, which were pulled but not recreated.
 ///
-/// Each image is asked for once for all hosts, from the gateway's machine, and the answer kept for 3 minutes.
+/// Asked from the gateway's machine; answers are kept for 3 minutes.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckImageUpdates {
-    /// Only this repository or reference, such as `nginx` or `ghcr.io/owner/web:1`; then up-to-date ones are shown too.
+    /// Repository or reference; then up-to-date ones are shown too.
     #[serde(default)]
     image: Option<String>,
 }

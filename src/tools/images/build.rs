@@ -40,25 +40,24 @@ const MOST_TAGS: usize = 20;
 /// Builds an image with the engine's classic builder, which knows no `RUN --mount` and no here-documents; for
 /// `BuildKit` there is `buildx_build`.
 ///
-/// Give `context`, `dockerfile_content` or both. The answer ends with the log's tail; what worked is cached.
+/// Give `context`, `dockerfile_content` or both.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildImage {
-    /// A directory of the gateway's machine below an allowed root (its `.dockerignore` counts), or a URL that the
-    /// daemon may fetch.
+    /// A directory below `files.roots` (its `.dockerignore` counts), or a URL that the daemon may fetch.
     #[serde(default)]
     context: Option<String>,
-    /// Its path in the context. Default: Dockerfile.
+    /// Default: Dockerfile.
     #[serde(default)]
     dockerfile: Option<String>,
-    /// The text of a Dockerfile, instead of one in the context.
+    /// A Dockerfile's text, instead.
     #[serde(default)]
     dockerfile_content: Option<String>,
     /// The image's names, with tags.
     #[serde(default)]
     #[schemars(length(max = 20))]
     tags: Vec<String>,
-    /// Values for its `ARG`s; they stay in the image's history. A value may be `secret://NAME`.
+    /// For its `ARG`s; they stay in the history. A value may be `secret://NAME`.
     #[serde(default)]
     build_args: BTreeMap<String, String>,
     /// The stage to build. Default: the last.
@@ -70,13 +69,13 @@ pub(super) struct BuildImage {
     /// Runs every step anew. Default: false.
     #[serde(default)]
     no_cache: bool,
-    /// Pulls the images it begins from even where they are there. Default: false.
+    /// Pulls its bases anew. Default: false.
     #[serde(default)]
     pull: bool,
     /// Labels of the image.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// The network of its `RUN` steps: a name or id, `host`, `none`. Default: bridge.
+    /// Of its `RUN` steps. Default: bridge.
     #[serde(default)]
     network: Option<String>,
     /// More names for its `RUN` steps: `name:address`.

@@ -23,17 +23,17 @@ const TAGS: usize = 20;
 
 /// Shows how an image was made: its build steps (Dockerfile instructions) with sizes, the newest first.
 ///
-/// The values of variables and build arguments are masked.
+/// Values of variables are masked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ImageHistory {
     /// Reference or id.
     image: String,
-    /// At most this many steps. Default: 50, fewer where they are long.
+    /// Steps. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

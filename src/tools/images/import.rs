@@ -28,13 +28,13 @@ use crate::{
 pub(super) struct ImportImage {
     /// The new image's reference; without a tag it is `latest`.
     image: String,
-    /// The tar, plain or with gzip, below `files.roots`; relative to the first.
+    /// The tar, or tar.gz, below `files.roots`.
     #[serde(default)]
     from: Option<String>,
     /// In its place: where the daemon fetches the tar itself.
     #[serde(default)]
     url: Option<String>,
-    /// Dockerfile lines on top, such as `CMD ["serve"]`.
+    /// Dockerfile lines on top.
     #[serde(default)]
     changes: Vec<String>,
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Shows one image: platform, size, command, ports, volumes, user, labels, layers.
 ///
-/// The values of environment variables are masked; equal masks mean equal values.
+/// Values of variables are masked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InspectImage {
@@ -25,7 +25,7 @@ pub(super) struct InspectImage {
     /// Which part. Default: summary.
     #[serde(default)]
     section: Section,
-    /// The engine's own document instead, masked. Default: false.
+    /// The engine's document, masked. Default: false.
     #[serde(default)]
     raw: bool,
 }

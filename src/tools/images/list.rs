@@ -21,27 +21,27 @@ const REFERENCES: usize = 20;
 /// The most characters of one reference.
 const LONGEST: usize = 300;
 
-/// Lists images: references, id, size, when they were made. All filters must match.
+/// Lists images: references, id, size, age.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListImages {
-    /// Only this repository, reference or pattern, such as `nginx` or `ghcr.io/*/web:*`.
+    /// Repository, reference or pattern, such as `ghcr.io/*/web:*`.
     #[serde(default)]
     reference: Option<String>,
-    /// Only those without a tag, or with false only those with one.
+    /// Without a tag; with false, with one.
     #[serde(default)]
     dangling: Option<bool>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only those that no container uses, not even a stopped one. Default: false.
+    /// Used by no container. Default: false.
     #[serde(default)]
     unused: bool,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -15,21 +15,20 @@ use crate::{
 
 /// Removes the images without a name that nothing uses, or lists which would go.
 ///
-/// With `all` also those with a name that no container uses, running or stopped. Without `dry_run: false` it only
-/// lists them.
+/// With `all` named ones too. Without `dry_run: false` it only lists them.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneImages {
     /// Those with a name too. Default: false.
     #[serde(default)]
     all: bool,
-    /// Only those built before: so long ago (`24h`), or a time. Default: any.
+    /// Built before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only lists what would go. Default: true.
+    /// Default: true.
     #[serde(default)]
     dry_run: Option<bool>,
 }

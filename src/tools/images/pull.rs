@@ -22,16 +22,16 @@ const MOST_TAGS: usize = 100;
 
 /// Pulls (downloads) an image from its registry.
 ///
-/// A registry other than Docker Hub is part of the reference: `ghcr.io/owner/web:1.2`.
+/// Of another registry: `ghcr.io/owner/web:1.2`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PullImage {
-    /// Reference with tag or digest; without one it is `latest`.
+    /// Reference. Default tag: latest.
     image: String,
     /// Such as `linux/arm64`. Default: the host's own.
     #[serde(default)]
     platform: Option<String>,
-    /// Every tag of the repository. Default: false.
+    /// Every tag. Default: false.
     #[serde(default)]
     all_tags: bool,
 }

@@ -30,13 +30,13 @@ const MOST_TAGS: usize = 100;
 
 /// Pushes (publishes) an image to the registry that its name begins with. It cannot be undone.
 ///
-/// Give it that name with `tag_image` first. Credentials are the gateway's own, never an argument.
+/// `tag_image` gives it that name first.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PushImage {
-    /// Reference; without a tag it is `latest`.
+    /// Reference. Default tag: latest.
     image: String,
-    /// Every tag that the host has of the repository. Default: false.
+    /// Every tag of the host's. Default: false.
     #[serde(default)]
     all_tags: bool,
 }

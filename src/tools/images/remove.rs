@@ -14,15 +14,15 @@ use crate::{
 
 /// Removes images.
 ///
-/// By reference the image loses that name, and goes with its last one; by id it goes as a whole,
-/// which needs `force` where it has several names. One that a running container uses is refused.
+/// By reference it loses that name, and goes with its last one; by id it goes as a whole. One that a running container
+/// uses is refused.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RemoveImage {
     /// References or ids.
     #[schemars(length(min = 1, max = 200))]
     images: Vec<String>,
-    /// Also with several names, or used by stopped containers. Default: false.
+    /// Also with several names, or used by stopped ones. Default: false.
     #[serde(default)]
     force: bool,
     /// Keeps untagged parent images. Default: false.

@@ -24,16 +24,16 @@ const MOST_NAMES: usize = 100;
 
 /// Saves images into a tar on the gateway's machine, for `load_image`.
 ///
-/// By reference an image keeps that name in it, by id it has none.
+/// By reference an image keeps its name.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SaveImage {
     /// References or ids.
     #[schemars(length(min = 1, max = 200))]
     images: Vec<String>,
-    /// The new file, below `files.roots`; relative to the first.
+    /// The new file, below `files.roots`.
     to: String,
-    /// Replaces a file that is there. Default: false.
+    /// Replaces a file. Default: false.
     #[serde(default)]
     overwrite: bool,
 }
@@ -94,11 +94,11 @@ impl Tool for SaveImage {
 
 /// Loads the images of a tar that `save_image` or `docker save` made.
 ///
-/// A name that another image has moves to the loaded one.
+/// Names move to the loaded ones.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoadImage {
-    /// The tar, plain or with gzip, below `files.roots`; relative to the first.
+    /// The tar, or tar.gz, below `files.roots`.
     from: String,
 }
 

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct TagImage {
     /// Reference or id.
     image: String,
-    /// The new reference, such as `registry.example.com/web:1.2`; without a tag it is `latest`.
+    /// The new reference. Default tag: latest.
     tag: String,
 }
 

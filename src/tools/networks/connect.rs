@@ -30,13 +30,13 @@ pub(super) struct ConnectNetwork {
     #[serde(default)]
     #[schemars(length(max = 50))]
     aliases: Vec<String>,
-    /// Its address. Default: the engine picks one.
+    /// Address. Default: the engine's choice.
     #[serde(default)]
     ipv4: Option<String>,
-    /// Its IPv6 address. Default: the engine picks one.
+    /// IPv6 address. Default: the engine's choice.
     #[serde(default)]
     ipv6: Option<String>,
-    /// Its MAC address, which old engines ignore. Default: the engine picks one.
+    /// MAC address. Default: the engine's choice.
     #[serde(default)]
     mac: Option<String>,
 }
@@ -49,7 +49,7 @@ pub(super) struct DisconnectNetwork {
     network: String,
     /// Name or id.
     container: String,
-    /// Even if the engine does not count it as connected. Default: false.
+    /// Even if it does not count as connected. Default: false.
     #[serde(default)]
     force: bool,
 }

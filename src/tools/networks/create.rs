@@ -31,10 +31,10 @@ pub(super) struct CreateNetwork {
     /// Such as `10.20.0.0/24`. Default: the engine picks one.
     #[serde(default)]
     subnet: Option<String>,
-    /// The gateway's address in the subnet. Default: the engine picks it.
+    /// Its gateway. Default: the engine's choice.
     #[serde(default)]
     gateway: Option<String>,
-    /// The part of the subnet that containers get addresses from. Default: all of it.
+    /// Where addresses come from. Default: the subnet.
     #[serde(default)]
     ip_range: Option<String>,
     /// Without a way out. Default: false.

@@ -24,23 +24,23 @@ const SUBNETS: usize = 10;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListNetworks {
-    /// Only names that contain this text.
+    /// A part of the name.
     #[serde(default)]
     name: Option<String>,
     /// Only those of this driver, such as `bridge` or `overlay`.
     #[serde(default)]
     driver: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only those made through Quaymaster. Default: false.
+    /// Made through Quaymaster. Default: false.
     #[serde(default)]
     managed_only: bool,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -78,17 +78,17 @@ fn check(network: &Object) -> Result<()> {
 
 /// Removes the networks that no container uses, running or stopped.
 ///
-/// The engine's own networks and those of a swarm stay. Without `dry_run: false` it only lists them.
+/// Without `dry_run: false` it only lists them.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneNetworks {
-    /// Only those made before: so long ago (`24h`), or a time. Default: any.
+    /// Made before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only lists what would go. Default: true.
+    /// Default: true.
     #[serde(default)]
     dry_run: Option<bool>,
 }

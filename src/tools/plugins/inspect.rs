@@ -15,9 +15,9 @@ use crate::{
     },
 };
 
-/// Shows one plugin: whether it runs, what it does, what it may do on the machine, its settings.
+/// Shows one plugin: whether it runs, what it may do, its settings.
 ///
-/// The values of settings are masked; equal masks mean equal values.
+/// Values of settings are masked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InspectPlugin {
@@ -26,7 +26,7 @@ pub(super) struct InspectPlugin {
     /// Which part. Default: summary.
     #[serde(default)]
     section: Section,
-    /// The engine's own document instead, masked. Default: false.
+    /// The engine's document, masked. Default: false.
     #[serde(default)]
     raw: bool,
 }

@@ -31,32 +31,32 @@ const LONGEST: usize = 200;
 
 /// Installs a plugin from its registry, granting what it asks for; it runs as root once `enable_plugin` starts it.
 ///
-/// With `dry_run` it lists what the plugin asks for.
+/// `dry_run` lists what it asks for.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InstallPlugin {
-    /// Reference; without a tag it is `latest`.
+    /// Reference. Default tag: latest.
     plugin: String,
-    /// What it is called on the host. Default: its reference.
+    /// Its name on the host. Default: its reference.
     #[serde(default)]
     alias: Option<String>,
-    /// Lists what it asks for and installs nothing. Default: false.
+    /// Default: false.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// Replaces a disabled plugin by another version of it, granting what that asks for; settings are kept.
+/// Replaces a disabled plugin by another version, granting what that asks for.
 ///
-/// With `dry_run` it lists what the other version asks for.
+/// `dry_run` lists what that asks for.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpgradePlugin {
     /// Name or id.
     plugin: String,
-    /// Reference of the other version. Default: where it came from.
+    /// The other version. Default: where it came from.
     #[serde(default)]
     remote: Option<String>,
-    /// Lists what it asks for and changes nothing. Default: false.
+    /// Default: false.
     #[serde(default)]
     dry_run: bool,
 }

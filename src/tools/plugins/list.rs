@@ -20,24 +20,24 @@ const LONGEST: usize = 160;
 /// How many capabilities of a plugin a row shows.
 const CAPABILITIES: usize = 10;
 
-/// Lists plugins: name, id, whether they run, what they do. All filters must match.
+/// Lists plugins: name, id, whether they run, what they do.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListPlugins {
-    /// Only names that contain this text.
+    /// A part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// Only those that run, or with false only those that do not.
+    /// That run; with false, that do not.
     #[serde(default)]
     enabled: Option<bool>,
-    /// Only those that do this, such as `volumedriver`.
+    /// Such as `volumedriver`.
     #[serde(default)]
     capability: Option<String>,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

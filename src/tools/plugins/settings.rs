@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct ConfigurePlugin {
     /// Name or id.
     plugin: String,
-    /// Names and values: variables by name, `MOUNT.source`, `DEVICE.path`, `args`. A value may be `secret://NAME`.
+    /// Variables, `MOUNT.source`, `DEVICE.path`, `args`; a value may be `secret://NAME`.
     env: BTreeMap<String, String>,
 }
 

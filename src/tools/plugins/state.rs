@@ -19,7 +19,7 @@ const STARTS: u64 = 30;
 /// How long a daemon may take to stop and to remove one.
 const ENDS: Duration = Duration::from_secs(55);
 
-/// Starts a plugin, which runs as root on the host's machine with what it was granted.
+/// Starts a plugin, which runs as root with what it was granted.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EnablePlugin {
@@ -27,24 +27,24 @@ pub(super) struct EnablePlugin {
     plugin: String,
 }
 
-/// Stops a plugin. Its volumes, networks or checks of requests are gone until it is enabled again.
+/// Stops a plugin: what it does is gone until it is enabled again.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DisablePlugin {
     /// Name or id.
     plugin: String,
-    /// Also while something uses it. Default: false.
+    /// Also while it is used. Default: false.
     #[serde(default)]
     force: bool,
 }
 
-/// Removes a disabled plugin with its settings and its files; volumes of it are out of reach then.
+/// Removes a disabled plugin with its settings and files.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RemovePlugin {
     /// Name or id.
     plugin: String,
-    /// Also while it is enabled or used. Default: false.
+    /// Also enabled or used. Default: false.
     #[serde(default)]
     force: bool,
 }

@@ -19,15 +19,15 @@ const MOST: usize = 60;
 /// The longest text that is shown.
 const LONGEST: usize = 300;
 
-/// Shows how an image in a registry would run: command, environment, ports, volumes, user, labels.
+/// Shows how an image in a registry would run.
 ///
-/// The values of variables are masked. Nothing is pulled.
+/// Nothing is pulled.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegistryGetConfig {
-    /// Reference with tag or digest; without one it is `latest`.
+    /// Reference. Default tag: latest.
     image: String,
-    /// Which of several platforms, such as `linux/arm64`. Default: `linux/amd64`.
+    /// Such as `linux/arm64`. Default: `linux/amd64`.
     #[serde(default)]
     platform: Option<String>,
 }

@@ -41,11 +41,11 @@ fn path(image: &Image) -> Result<String> {
     }
 }
 
-/// Lists the tags of a Docker Hub repository with date, size, digest and platforms, the newest first.
+/// Lists the tags of a Docker Hub repository with date, size, digest, platforms.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubListTags {
-    /// Repository, such as `nginx` or `owner/name`; a tag behind it does not matter.
+    /// Repository, such as `owner/name`.
     image: String,
     /// Only tags that contain this.
     #[serde(default)]
@@ -54,7 +54,7 @@ pub(super) struct HubListTags {
     #[serde(default)]
     #[schemars(range(min = 1, max = 100))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut; keep `limit` as it was.
+    /// Goes on from an answer; keep `limit`.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
@@ -132,7 +132,7 @@ fn tag(document: &Value) -> HubTag {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubRepoInfo {
-    /// Repository, such as `nginx` or `owner/name`.
+    /// Repository, such as `owner/name`.
     image: String,
 }
 
@@ -181,7 +181,7 @@ impl HostlessTool for HubRepoInfo {
     }
 }
 
-/// Shows how many pulls Docker Hub still lets through from the gateway's machine or account; asking costs none.
+/// Shows how many pulls Docker Hub still lets the gateway make; asking costs none.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubRateLimit {}

@@ -15,15 +15,15 @@ const MOST: usize = 100;
 /// The longest media type that is shown.
 const LONGEST: usize = 120;
 
-/// Shows what a registry has under a tag or digest: digest, platforms of a multi-platform image, layers with sizes.
+/// Shows what a registry has under a tag or digest: digest, platforms, layers.
 ///
-/// Asked from the gateway's machine; nothing is pulled.
+/// Nothing is pulled.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegistryInspectManifest {
-    /// Reference with tag or digest; without one it is `latest`.
+    /// Reference. Default tag: latest.
     image: String,
-    /// The layers of this platform, such as `linux/arm64`. Default: the list of platforms, where there are several.
+    /// Its layers, such as `linux/arm64`. Default: the list of platforms.
     #[serde(default)]
     platform: Option<String>,
 }

@@ -16,11 +16,11 @@ use crate::{
 
 /// Lists the tags of a repository in its registry, the highest numbers first.
 ///
-/// Asked from the gateway's machine. Docker Hub's tags with dates and sizes: `hub_list_tags`.
+/// Docker Hub's with dates and sizes: `hub_list_tags`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegistryListTags {
-    /// Repository, such as `ghcr.io/owner/web`; a tag behind it does not matter.
+    /// Repository, such as `ghcr.io/owner/web`.
     image: String,
     /// Only tags that contain this.
     #[serde(default)]
@@ -29,7 +29,7 @@ pub(super) struct RegistryListTags {
     #[serde(default)]
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -26,24 +26,24 @@ use crate::{
 /// The most characters of a payload in an answer.
 const LONGEST_PAYLOAD: usize = 8_000;
 
-/// Lists configs of a swarm, without what they hold. All filters must match.
+/// Lists configs of a swarm, without what they hold.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListConfigs {
-    /// Only names that contain this text.
+    /// A part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only those made through Quaymaster. Default: false.
+    /// Made through Quaymaster. Default: false.
     #[serde(default)]
     managed_only: bool,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
@@ -89,7 +89,7 @@ impl FleetTool for ListConfigs {
 pub(super) struct InspectConfig {
     /// Name or id.
     config: String,
-    /// What it holds too, redacted; needs the permission `files`. Default: false.
+    /// With its content, redacted; needs `files`. Default: false.
     #[serde(default)]
     payload: bool,
 }
@@ -118,18 +118,18 @@ impl Tool for InspectConfig {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateConfig {
-    /// Its name, which no other config has.
+    /// Its name.
     name: String,
     /// What it holds, as text.
     #[serde(default)]
     content: Option<String>,
-    /// The name of the operator's secret that it holds, in place of `content`.
+    /// Or a name of the operator's secrets.
     #[serde(default)]
     from: Option<String>,
     /// Labels.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// Services fill it in like a template. Default: false.
+    /// Filled in by services. Default: false.
     #[serde(default)]
     template: bool,
 }

@@ -41,10 +41,10 @@ pub(super) struct StackDeploy {
     stack: String,
     #[serde(flatten)]
     definition: Definition,
-    /// Removes services that the files no longer have. Default: false.
+    /// Removes services that the files lack. Default: false.
     #[serde(default)]
     prune: bool,
-    /// Gives the nodes the gateway's credentials for its images' registries. Default: false.
+    /// Gives nodes the gateway's credentials. Default: false.
     #[serde(default)]
     registry_auth: bool,
 }

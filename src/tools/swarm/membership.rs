@@ -23,47 +23,46 @@ const LISTEN: &str = "0.0.0.0:2377";
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InitSwarm {
-    /// The address or interface that the other nodes reach it by. Default: the only one it has.
+    /// Address or interface for other nodes. Default: the only one.
     #[serde(default)]
     advertise_addr: Option<String>,
-    /// Where it listens for other managers. Default: `0.0.0.0:2377`.
+    /// Default: `0.0.0.0:2377`.
     #[serde(default)]
     listen_addr: Option<String>,
-    /// The address or interface for the traffic of containers. Default: that of `advertise_addr`.
+    /// For the traffic of containers. Default: `advertise_addr`.
     #[serde(default)]
     data_path_addr: Option<String>,
     /// The port for it. Default: 4789.
     #[serde(default)]
     #[schemars(range(min = 1024, max = 49_151))]
     data_path_port: Option<u32>,
-    /// Ranges that swarm networks are cut from. Default: `10.0.0.0/8`.
+    /// Ranges of swarm networks. Default: `10.0.0.0/8`.
     #[serde(default)]
     #[schemars(length(max = 50))]
     address_pools: Vec<String>,
-    /// The length of what they are cut into. Default: 24.
+    /// Length of their subnets. Default: 24.
     #[serde(default)]
     #[schemars(range(min = 8, max = 29))]
     subnet_size: Option<u32>,
-    /// Whether it gets tasks. Default: active.
+    /// Default: active.
     #[serde(default)]
     availability: Option<Availability>,
-    /// A manager that is started again stays locked until it gets the key. Default: false.
+    /// Locks a manager that is started again. Default: false.
     #[serde(default)]
     autolock: bool,
-    /// How many ended tasks are kept for each slot. Default: 5.
+    /// Ended tasks kept for each slot. Default: 5.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     task_history: Option<u32>,
-    /// Seconds between signs of life of a node. Default: 5.
+    /// Seconds between signs of life. Default: 5.
     #[serde(default)]
     #[schemars(range(min = 1, max = 3600))]
     heartbeat: Option<u32>,
-    /// How long the certificates of nodes are valid. Default: 2160.
+    /// Of nodes. Default: 2160.
     #[serde(default)]
     #[schemars(range(min = 1, max = 87_600))]
     certificate_hours: Option<u32>,
-    /// For a swarm that has lost most of its managers: makes a new one out of what this manager knows, and forgets
-    /// the others. Default: false.
+    /// After most managers were lost: a new swarm of what this one knows. Default: false.
     #[serde(default)]
     force_new_cluster: bool,
 }
@@ -72,27 +71,26 @@ pub(super) struct InitSwarm {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JoinSwarm {
-    /// The name of the operator's secret that is the join token, such as `prod.worker`; the token says as what it joins.
+    /// Name of the operator's secret that is the token, such as `prod.worker`.
     from: String,
     /// Addresses of managers, such as `10.0.0.5:2377`.
     #[schemars(length(min = 1, max = 50))]
     remote_addrs: Vec<String>,
-    /// The address or interface that the other nodes reach it by. Default: the only one it has.
+    /// Address or interface for other nodes. Default: the only one.
     #[serde(default)]
     advertise_addr: Option<String>,
-    /// Where it listens once it is a manager. Default: `0.0.0.0:2377`.
+    /// Default: `0.0.0.0:2377`.
     #[serde(default)]
     listen_addr: Option<String>,
-    /// The address or interface for the traffic of containers. Default: that of `advertise_addr`.
+    /// For the traffic of containers. Default: `advertise_addr`.
     #[serde(default)]
     data_path_addr: Option<String>,
-    /// Whether it gets tasks. Default: active.
+    /// Default: active.
     #[serde(default)]
     availability: Option<Availability>,
 }
 
-/// Takes a host out of its swarm, with all tasks on it. The last manager takes the swarm with it: services, secrets
-/// and configs, for good.
+/// Takes a host out of its swarm, with all its tasks. The last manager takes the whole swarm with it, for good.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LeaveSwarm {

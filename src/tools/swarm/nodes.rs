@@ -26,11 +26,11 @@ use crate::{
 /// The longest text of somebody else's in a row, in characters.
 const LONGEST: usize = 255;
 
-/// Lists the nodes of a swarm, as a manager sees them. All filters must match.
+/// Lists the nodes of a swarm, as a manager sees them.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListNodes {
-    /// Only names that contain this text.
+    /// A part of the name.
     #[serde(default)]
     name: Option<String>,
     /// Only workers, or only managers.
@@ -39,14 +39,14 @@ pub(super) struct ListNodes {
     /// Only those of this availability.
     #[serde(default)]
     availability: Option<Availability>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
@@ -223,8 +223,7 @@ fn view(node: &Object) -> Inspected {
     }
 }
 
-/// Changes what a node of a swarm is to be: `drain` moves its tasks to others, `manager` promotes it, `worker`
-/// demotes it. Answers old and new values.
+/// Changes a node of a swarm: `drain` moves its tasks to others, `manager` promotes it, `worker` demotes it.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpdateNode {
@@ -236,14 +235,14 @@ pub(super) struct UpdateNode {
     /// Whether it gets tasks.
     #[serde(default)]
     availability: Option<Availability>,
-    /// Labels that are added or get another value; the others stay.
+    /// Added or changed; others stay.
     #[serde(default)]
     labels: BTreeMap<String, String>,
     /// Keys of labels that go.
     #[serde(default)]
     #[schemars(length(max = 200))]
     remove_labels: Vec<String>,
-    /// Only if this is its version. Default: any.
+    /// Insists on this version. Default: any.
     #[serde(default)]
     version: Option<u64>,
 }
@@ -308,7 +307,7 @@ pub(super) struct RemoveNode {
     /// Names or ids.
     #[schemars(length(min = 1, max = 200))]
     nodes: Vec<String>,
-    /// Also one that is not down: it is cut off. Default: false.
+    /// Also one that is not down. Default: false.
     #[serde(default)]
     force: bool,
 }

@@ -23,24 +23,24 @@ use crate::{
     },
 };
 
-/// Lists secrets of a swarm, without what they hold. All filters must match.
+/// Lists secrets of a swarm, without what they hold.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListSecrets {
-    /// Only names that contain this text.
+    /// A part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only those made through Quaymaster. Default: false.
+    /// Made through Quaymaster. Default: false.
     #[serde(default)]
     managed_only: bool,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
@@ -106,14 +106,14 @@ impl Tool for InspectSecret {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CreateSecret {
-    /// Its name, which no other secret has.
+    /// Its name.
     name: String,
-    /// The name of the operator's secret that it holds.
+    /// Name of the operator's secret.
     from: String,
     /// Labels.
     #[serde(default)]
     labels: BTreeMap<String, String>,
-    /// Services fill it in like a template. Default: false.
+    /// Filled in by services. Default: false.
     #[serde(default)]
     template: bool,
 }

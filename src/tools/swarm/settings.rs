@@ -19,25 +19,25 @@ const SECOND: u64 = 1_000_000_000;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpdateSwarm {
-    /// A manager that is started again stays locked until it gets the key.
+    /// Locks a manager that is started again.
     #[serde(default)]
     autolock: Option<bool>,
-    /// Makes the key invalid and another one valid. Default: false.
+    /// Default: false.
     #[serde(default)]
     rotate_unlock_key: bool,
-    /// How many ended tasks are kept for each slot.
+    /// Ended tasks kept for each slot.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     task_history: Option<u32>,
-    /// Seconds between signs of life of a node.
+    /// Seconds between signs of life.
     #[serde(default)]
     #[schemars(range(min = 1, max = 3600))]
     heartbeat: Option<u32>,
-    /// How long the certificates of nodes are valid.
+    /// Of nodes.
     #[serde(default)]
     #[schemars(range(min = 1, max = 87_600))]
     certificate_hours: Option<u32>,
-    /// How many log entries there are between snapshots.
+    /// Log entries between snapshots.
     #[serde(default)]
     #[schemars(range(min = 1))]
     snapshot_interval: Option<u32>,
@@ -45,7 +45,7 @@ pub(super) struct UpdateSwarm {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     old_snapshots: Option<u32>,
-    /// Only if this is the version of the swarm. Default: any.
+    /// Insists on this version. Default: any.
     #[serde(default)]
     version: Option<u64>,
 }

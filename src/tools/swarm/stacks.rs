@@ -35,11 +35,11 @@ const ROWS: usize = 50;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StackLs {
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
@@ -50,26 +50,26 @@ pub(super) struct StackLs {
 pub(super) struct StackPs {
     /// Its name.
     stack: String,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
 
-/// Lists the services of a stack: mode, running of wanted tasks, image, ports, an update under way.
+/// Lists the services of a stack: mode, tasks, image, ports, an update under way.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StackServices {
     /// Its name.
     stack: String,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -37,7 +37,7 @@ pub(super) struct GetSwarmUnlockKey {
 pub(super) struct RotateSwarmJoinToken {
     /// Whose token.
     role: Role,
-    /// Only if this is the version of the swarm. Default: any.
+    /// Insists on this version. Default: any.
     #[serde(default)]
     version: Option<u64>,
 }
@@ -46,7 +46,7 @@ pub(super) struct RotateSwarmJoinToken {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnlockSwarm {
-    /// The name of the operator's secret that is the key.
+    /// Name of the operator's secret.
     from: String,
 }
 

@@ -27,16 +27,16 @@ const LARGEST: usize = 10;
 /// The most characters of one name.
 const LONGEST_NAME: usize = 160;
 
-/// Shows the disk usage of images, containers, volumes and build cache: totals, what could be freed, the ten largest.
+/// Shows the disk usage of images, containers, volumes and build cache, and what could be freed.
 ///
-/// Slow on a daemon with much data, so an answer is kept for 60 s.
+/// An answer is kept for 60 s.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DiskUsage {
     /// Only this. Default: all four.
     #[serde(default)]
     kind: Option<Kind>,
-    /// The ten largest of each kind, with more about each. Default: false.
+    /// The ten largest of each kind. Default: false.
     #[serde(default)]
     verbose: bool,
 }

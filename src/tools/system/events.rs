@@ -46,14 +46,14 @@ const LONGEST_DETAIL: usize = 300;
 /// How many bytes say how far back the daemons remember.
 const REACHES: usize = 3_000;
 
-/// Shows what happened on a daemon: containers that started or died, pulled images, networks, volumes.
+/// Shows what happened on a daemon: containers, images, networks, volumes.
 ///
-/// A daemon remembers its last 256 events only: `reach` says how far back that is. Commands of health
-/// checks and unchanged health are left out, unless `action` asks for them.
+/// A daemon remembers its last 256 events: `reach` says how far back that is. Health checks are left out, unless
+/// `action` asks for them.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Events {
-    /// Not before: RFC 3339, unix seconds, or so long ago (`15m`, `2h30m`, `1d`). Default: an hour before `until`.
+    /// RFC 3339, unix seconds, or so long ago (`2h30m`). Default: an hour before `until`.
     #[serde(default)]
     since: Option<String>,
     /// Not after, written like `since`. Default: now.
@@ -62,23 +62,23 @@ pub(super) struct Events {
     /// Only events of these objects.
     #[serde(default)]
     kind: Option<Kind>,
-    /// Only this action, such as `die`, `oom`, `health_status`, `exec_create`.
+    /// Such as `die`, `oom`, `health_status`.
     #[serde(default)]
     action: Option<String>,
-    /// Only those of a container, by name or id, also of one that is gone.
+    /// A container's, also of one that is gone.
     #[serde(default)]
     container: Option<String>,
-    /// Only those of objects with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// At most this many, the newest. Default: 50, fewer where they are long.
+    /// The newest. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on before the oldest event of the answer that gave it.
+    /// Goes on from an answer, to older ones.
     #[serde(default)]
     cursor: Option<Cursor>,
-    /// Then waits this many seconds for new ones. Default: 0.
+    /// Then waits so many seconds for more. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 40))]
     follow_for: Option<u32>,

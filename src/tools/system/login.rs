@@ -17,13 +17,13 @@ const AT_ONCE: usize = 8;
 /// How many are asked at all.
 const MOST: usize = 50;
 
-/// Shows for which registries the gateway has credentials, whether they work, and the command that gives it new ones.
+/// Shows for which registries the gateway has credentials, whether they work, and the command that gives new ones.
 ///
-/// Credentials are never typed into a tool: a person runs the command on the gateway's machine.
+/// A person runs it; credentials are never typed into a tool.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Login {
-    /// Only this one, such as `ghcr.io`; Docker Hub is `docker.io`. Default: all that there are credentials for.
+    /// Such as `ghcr.io`. Default: all that are known.
     #[serde(default)]
     registry: Option<String>,
 }
@@ -32,7 +32,7 @@ pub(super) struct Login {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Logout {
-    /// Only this one, such as `ghcr.io`; Docker Hub is `docker.io`. Default: all that there are credentials for.
+    /// Such as `ghcr.io`. Default: all that are known.
     #[serde(default)]
     registry: Option<String>,
 }

@@ -17,24 +17,23 @@ const MOST_ROWS: usize = 25;
 
 /// Removes what nothing uses: stopped containers, then networks, images and build cache, or lists what would go.
 ///
-/// What only the containers use that go counts as unused. Volumes only with `volumes`. Without `dry_run: false` it
-/// only lists.
+/// Volumes only with `volumes`. Without `dry_run: false` it only lists.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneSystem {
-    /// Unused images with a name too, and the cache that images share. Default: false.
+    /// Named images and shared cache too. Default: false.
     #[serde(default)]
     all: bool,
     /// Anonymous volumes too, with their data. Default: false.
     #[serde(default)]
     volumes: bool,
-    /// Only what was made (cache: used) before: so long ago (`24h`), or a time. Default: any.
+    /// Made (cache: used) before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
-    /// Only what has every label: `key` or `key=value`; build cache has none.
+    /// `key` or `key=value`, all of them; build cache has none.
     #[serde(default)]
     label: Vec<String>,
-    /// Only lists what would go. Default: true.
+    /// Default: true.
     #[serde(default)]
     dry_run: Option<bool>,
 }
@@ -137,13 +136,13 @@ impl Tool for PruneSystem {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneBuildCache {
-    /// Also what images share and what the builder made for itself. Default: false.
+    /// Also shared and internal cache. Default: false.
     #[serde(default)]
     all: bool,
-    /// Only what was last used before: so long ago (`24h`), or a time. Default: any.
+    /// Last used before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
-    /// Only lists what would go. Default: true.
+    /// Default: true.
     #[serde(default)]
     dry_run: Option<bool>,
 }

@@ -23,7 +23,7 @@ pub(super) struct CreateVolume {
     /// Default: local.
     #[serde(default)]
     driver: Option<String>,
-    /// Options of the driver, such as type, device and o.
+    /// Options of the driver.
     #[serde(default)]
     options: BTreeMap<String, String>,
     /// Labels.

@@ -18,9 +18,9 @@ use crate::{
 /// How many users an answer shows.
 const MOST_USERS: usize = 100;
 
-/// Shows one volume: driver, options, labels, where it lies, and the containers that use it, stopped ones too.
+/// Shows one volume: driver, options, labels, place, and the containers that use it.
 ///
-/// The values of options that may hold a secret are masked.
+/// Secret options are masked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InspectVolume {

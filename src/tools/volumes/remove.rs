@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// Removes volumes with all their data, for good. One that a container uses, even a stopped one, is refused.
+/// Removes volumes with all their data, for good. Used ones are refused.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RemoveVolume {
     /// Names.
     #[schemars(length(min = 1, max = 200))]
     volumes: Vec<String>,
-    /// Also where the driver has lost it; never one that is in use. Default: false.
+    /// Also where the driver has lost it. Default: false.
     #[serde(default)]
     force: bool,
 }
@@ -50,19 +50,19 @@ impl Tool for RemoveVolume {
     }
 }
 
-/// Removes the anonymous volumes that no container uses, with all their data, for good.
+/// Removes the anonymous volumes that no container uses, for good.
 ///
-/// With `named` also those that somebody named. Without `dry_run: false` it only lists them.
+/// With `named` named ones too. Without `dry_run: false` it only lists them.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneVolumes {
     /// Named ones too. Default: false.
     #[serde(default)]
     named: bool,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only lists what would go. Default: true.
+    /// Default: true.
     #[serde(default)]
     dry_run: Option<bool>,
 }

@@ -31,11 +31,11 @@ const MOST_ROWS: usize = 60;
 
 /// Removes what `plan_cleanup` planned: those objects only, and only if they are unchanged and unused.
 ///
-/// Containers first, then images, networks and volumes. What changed is left and named. A plan is good once.
+/// What changed is left and named. A plan is good once.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::tools::hosts) struct ApplyPlan {
-    /// The id that `plan_cleanup` answered; it carries its host.
+    /// The id that `plan_cleanup` answered.
     plan: String,
 }
 

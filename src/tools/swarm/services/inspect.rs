@@ -18,9 +18,9 @@ use crate::{
 /// How many names of variables a summary shows; the section `config` shows all.
 const VARIABLES: usize = 60;
 
-/// Shows one service: what it runs, how many tasks of how many, ports, limits, and its last update.
+/// Shows one service: what it runs, tasks, ports, limits, its last update.
 ///
-/// The values of variables are masked; equal masks mean equal values.
+/// Values of variables are masked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::tools::swarm) struct InspectService {
@@ -29,7 +29,7 @@ pub(in crate::tools::swarm) struct InspectService {
     /// Which part. Default: summary.
     #[serde(default)]
     section: Section,
-    /// The engine's own document instead, masked and cut. Default: false.
+    /// The engine's document, masked. Default: false.
     #[serde(default)]
     raw: bool,
 }

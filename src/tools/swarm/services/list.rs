@@ -15,13 +15,13 @@ use crate::{
     },
 };
 
-/// Lists the services of a swarm: mode, running of wanted tasks, image, ports, an update under way.
+/// Lists the services of a swarm: mode, tasks, image, ports, an update under way.
 ///
-/// Only managers can tell. All filters must match.
+/// Only managers can tell.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::tools::swarm) struct ListServices {
-    /// Only names that contain this text.
+    /// A part of the name.
     #[serde(default)]
     name: Option<String>,
     /// Only those of this mode.
@@ -30,17 +30,17 @@ pub(in crate::tools::swarm) struct ListServices {
     /// Only those of a stack.
     #[serde(default)]
     stack: Option<String>,
-    /// Only those with every label: `key` or `key=value`.
+    /// `key` or `key=value`, all of them.
     #[serde(default)]
     label: Vec<String>,
-    /// Only those made through Quaymaster. Default: false.
+    /// Made through Quaymaster. Default: false.
     #[serde(default)]
     managed_only: bool,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

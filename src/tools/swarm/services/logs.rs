@@ -13,9 +13,9 @@ use crate::{
     tools::logs::{Log, LogArguments},
 };
 
-/// Reads the log of a service as `container_logs` does: the lines of all its tasks by time, each with slot and node.
+/// Reads the log of a service as `container_logs` does, over all its tasks by time.
 ///
-/// With `cursor` the first ones after it instead. Sorting reads the whole window: a narrow one is fast.
+/// Sorting reads the whole window: a narrow one is fast.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(in crate::tools::swarm) struct ServiceLogs {
     /// Name or id.

@@ -22,17 +22,17 @@ const ROWS: usize = 50;
 
 /// Lists the tasks of a service: state, node, error, exit code; those that have failed first.
 ///
-/// The swarm keeps the last few of every slot: what is over is history.
+/// The swarm keeps the last few of every slot.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::tools::swarm) struct ServiceTasks {
     /// Name or id.
     service: String,
-    /// At most this many rows. Default: 50, fewer where they are long.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on where the answer before was cut.
+    /// Goes on from an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
