@@ -186,11 +186,12 @@ impl ServerHandler for Server {
     async fn get_prompt(
         &self,
         request: GetPromptRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        prompts::get(&self.gateway, &request.name, &request.arguments.unwrap_or_default())
-            .map(Into::into)
-            .map_err(|error| protocol_error(&error))
+        let caller = self.caller(&context);
+        let arguments = request.arguments.unwrap_or_default();
+        let got = prompts::get(&self.gateway, caller, &request.name, &arguments).await;
+        got.map(Into::into).map_err(|error| protocol_error(&error))
     }
 }
 

@@ -1,6 +1,9 @@
 //! Prompts: how a person starts a piece of work, with what is known put in.
 
+mod compose;
 mod images;
+
+use std::{sync::Arc, time::Duration};
 
 use rmcp::model::{GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 
@@ -8,10 +11,12 @@ use crate::{
     config::Mode,
     docker::names::quote,
     error::{Error, Result, nearest},
-    gateway::Gateway,
+    gateway::{Failure, Gateway, Request, caller::Caller},
     redact,
 };
 
+/// How long a look at what is there may take.
+const LOOK: Duration = Duration::from_secs(8);
 /// The longest value of an argument, in characters.
 const LONGEST: usize = 500;
 
@@ -71,7 +76,7 @@ fn written(gateway: &Gateway) -> impl Iterator<Item = &'static Written> {
             is_granted && gateway.catalogue().missing(&entry.card).is_none()
         })
     };
-    [&SURVEY].into_iter().chain(images::PROMPTS).filter(exists)
+    [&SURVEY].into_iter().chain(compose::PROMPTS).chain(images::PROMPTS).filter(exists)
 }
 
 /// The prompts whose tools exist here.
@@ -89,8 +94,30 @@ pub(super) fn list(gateway: &Gateway) -> Vec<Prompt> {
     written(gateway).map(prompt).collect()
 }
 
-/// A prompt by name.
-pub(super) fn get(gateway: &Gateway, name: &str, arguments: &JsonObject) -> Result<GetPromptResult> {
+/// A prompt by name, with what is there of what it is about.
+pub(super) async fn get(
+    gateway: &Arc<Gateway>,
+    caller: Caller,
+    name: &str,
+    arguments: &JsonObject,
+) -> Result<GetPromptResult> {
+    let (written, given) = chosen(gateway, name, arguments)?;
+    let mut text = (written.text)(gateway, &given);
+    for (tool, arguments) in compose::looks(written.name, &given) {
+        let told = tokio::time::timeout(LOOK, gateway.call(Request::new(caller.clone(), tool, arguments))).await;
+        let told = match told {
+            Ok(Ok(answer)) => answer.text,
+            Ok(Err(Failure::Tool(error) | Failure::UnknownTool(error))) => error.to_string(),
+            Ok(Err(Failure::Asked { .. })) | Err(_) => "it did not answer in time".to_owned(),
+        };
+        text += &format!("\n\nAs {tool} shows it now:\n{told}");
+    }
+    let text = redact::shown(&text);
+    Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).with_description(written.about))
+}
+
+/// A prompt and its arguments, checked.
+fn chosen<'a>(gateway: &Gateway, name: &str, arguments: &'a JsonObject) -> Result<(&'static Written, Given<'a>)> {
     let Some(written) = written(gateway).find(|written| written.name == name) else {
         let known: Vec<&str> = written(gateway).map(|written| written.name).collect();
         let near = nearest(name, known.iter().copied());
@@ -115,8 +142,7 @@ pub(super) fn get(gateway: &Gateway, name: &str, arguments: &JsonObject) -> Resu
             );
         }
     }
-    let text = redact::shown(&(written.text)(gateway, &given));
-    Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).with_description(written.about))
+    Ok((written, given))
 }
 
 fn survey(gateway: &Gateway) -> String {
@@ -152,7 +178,7 @@ fn survey(gateway: &Gateway) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     use serde_json::json;
 
@@ -175,26 +201,36 @@ mod tests {
         list(gateway).into_iter().map(|prompt| prompt.name).collect()
     }
 
-    #[test]
-    fn a_prompt_is_there_with_its_tool() {
+    #[tokio::test]
+    async fn a_prompt_is_there_with_its_tool() {
         let home = tempfile::tempdir().unwrap();
-        assert_eq!(names(&gateway(home.path(), |config| config.cli_config = true)), ["survey_hosts"]);
-        for file in ["bin/docker", ".docker/cli-plugins/docker-buildx", ".docker/cli-plugins/docker-scout"] {
+        let few = names(&gateway(home.path(), |config| config.cli_config = true));
+        assert_eq!(few, ["survey_hosts", "troubleshoot_compose_project", "generate_compose"]);
+        for file in [
+            "bin/docker",
+            ".docker/cli-plugins/docker-buildx",
+            ".docker/cli-plugins/docker-compose",
+            ".docker/cli-plugins/docker-scout",
+        ] {
             let file = home.path().join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(&file, "#!/bin/sh\n").unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        assert_eq!(names(&gateway(home.path(), |_| {})).len(), images::PROMPTS.len());
+        let number = compose::PROMPTS.len() + images::PROMPTS.len();
+        assert_eq!(names(&gateway(home.path(), |_| {})).len(), number);
         let all = gateway(home.path(), |config| config.cli_config = true);
-        assert_eq!(names(&all).len(), images::PROMPTS.len() + 1);
-        let denied = gateway(home.path(), |config| config.deny = vec!["scout".into(), "survey_hosts".into()]);
+        assert_eq!(names(&all).len(), number + 1);
+        let denied = gateway(home.path(), |config| {
+            config.deny = ["scout", "compose", "swarm", "survey_hosts", "inspect_container"].map(str::to_owned).into();
+        });
         assert!(names(&denied).iter().all(|name| name.contains("multiarch")), "{:?}", names(&denied));
 
-        let get = |name: &str, arguments: serde_json::Value| {
-            get(&all, name, arguments.as_object().unwrap()).map(|prompt| serde_json::to_string(&prompt).unwrap())
+        let get = async |name: &str, arguments: serde_json::Value| {
+            let got = get(&all, Caller::test(), name, arguments.as_object().unwrap()).await;
+            got.map(|prompt| serde_json::to_string(&prompt).unwrap())
         };
-        let text = get("compare_image_versions", json!({"old": "lab/web:1", "new": "lab/web:2"})).unwrap();
+        let text = get("compare_image_versions", json!({"old": "lab/web:1", "new": "lab/web:2"})).await.unwrap();
         assert!(text.contains("lab/web:1 (old) with lab/web:2 (new)"), "{text}");
         for (name, arguments) in [
             ("compare_image_versions", json!({"old": "lab/web:1"})),
@@ -202,8 +238,11 @@ mod tests {
             ("audit_image_cves", json!({"image": "x".repeat(501)})),
             ("audit_images", json!({})),
         ] {
-            assert!(get(name, arguments).is_err(), "{name}");
+            assert!(get(name, arguments).await.is_err(), "{name}");
         }
+        // What is there is looked up; a host that does not answer is said, and the prompt is there all the same.
+        let text = get("troubleshoot_compose_project", json!({"project": "shop", "host": "local"})).await.unwrap();
+        assert!(text.contains("project shop on host local") && text.contains("As compose_ps shows it now"), "{text}");
     }
 
     #[test]
@@ -211,11 +250,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let gateway = gateway(home.path(), |_| {});
         let empty = JsonObject::new();
-        for written in [&SURVEY].into_iter().chain(images::PROMPTS) {
+        for written in [&SURVEY].into_iter().chain(compose::PROMPTS).chain(images::PROMPTS) {
             let text = (written.text)(&gateway, &Given(&empty));
             let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-            let names = words
-                .filter(|word| word.contains('_') && !["dry_run", "only_fixed", "ignore_unchanged"].contains(word));
+            let names = words.filter(|word| {
+                word.contains('_') && !["dry_run", "only_fixed", "ignore_unchanged", "env_file"].contains(word)
+            });
             let mut found = 0;
             for name in names {
                 assert!(gateway.catalogue().find(name).is_ok(), "{}: {name}", written.name);

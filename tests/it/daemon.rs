@@ -836,6 +836,9 @@ async fn wrong_types_and_unknown_arguments_are_named() {
                 Some("object") if ["explain_policy", "read_tool", "call_tool"].contains(&tool) => {
                     vec![json!("x"), json!([])]
                 }
+                Some("object") if schema["additionalProperties"]["type"] == "integer" => {
+                    vec![json!("x"), json!([]), json!({"a": "x"}), json!({"a": [1]})]
+                }
                 Some("object") => vec![json!("x"), json!([]), json!({"a": 1}), json!({"a": ["x"]})],
                 other => panic!("{tool}.{name}: {other:?}"),
             };

@@ -165,7 +165,7 @@ impl Builders {
             fs::rename(beside, &path)
         };
         settled().map_err(|error| {
-            Error::internal("buildx has kept the builder in a way that is not known").detail(error.to_string())
+            Error::docker("buildx has kept the builder in a way that is not known").detail(error.to_string())
         })
     }
 

@@ -8,7 +8,7 @@ use crate::{
     docker::{Docker, cli::Program},
     error::Result,
     redact::{self, Reveal},
-    tool::{Access, Call, Permission, Plan, Summary, Tool, text::count},
+    tool::{Access, Call, Json, Permission, Plan, Summary, Tool, text::count},
     tools::project::Definition,
 };
 
@@ -31,23 +31,22 @@ pub(super) struct ComposeConfig {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Config {
     project: String,
-    services: Value,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    networks: Value,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    volumes: Value,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    configs: Value,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    secrets: Value,
+    services: Json,
+    #[serde(skip_serializing_if = "Json::is_empty")]
+    networks: Json,
+    #[serde(skip_serializing_if = "Json::is_empty")]
+    volumes: Json,
+    #[serde(skip_serializing_if = "Json::is_empty")]
+    configs: Json,
+    #[serde(skip_serializing_if = "Json::is_empty")]
+    secrets: Json,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
 impl Summary for Config {
     fn summary(&self) -> String {
-        let services = self.services.as_object().map_or(0, serde_json::Map::len);
-        format!("project \"{}\" has {}", self.project, count(services, "service"))
+        format!("project \"{}\" has {}", self.project, count(self.services.len(), "service"))
     }
 }
 
@@ -62,10 +61,13 @@ impl Tool for ComposeConfig {
         let warnings = rendered.warnings_on(docker);
         rendered.know(&self.services)?;
         let mut document = shown(rendered.document, docker.reveal());
-        let mut part = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
+        let mut part = |name: &str| match document.get_mut(name).map(Value::take) {
+            Some(Value::Object(fields)) => fields,
+            _ => Json::new(),
+        };
         let mut services = part("services");
-        if let (Some(fields), false) = (services.as_object_mut(), self.services.is_empty()) {
-            fields.retain(|name, _| self.services.contains(name));
+        if !self.services.is_empty() {
+            services.retain(|name, _| self.services.contains(name));
         }
         Ok(Config {
             project: rendered.name,
