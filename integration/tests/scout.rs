@@ -68,8 +68,8 @@ async fn what_is_asked_is_an_image_of_a_known_registry_or_one_that_may_be_export
             (
                 &reads,
                 "scout_quickview",
-                json!({"image": "lab/base:1", "platform": "linux/arm64"}),
-                "asked: scout quickview --platform=linux/arm64 registry://docker.io/lab/base:1",
+                json!({"image": "lab/base:1"}),
+                "asked: scout quickview registry://docker.io/lab/base:1",
             ),
             (&reads, "scout_recommendations", json!({"image": "busybox:1"}), "registry://docker.io/library/busybox:1"),
             (

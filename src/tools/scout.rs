@@ -70,7 +70,7 @@ impl Severity {
 pub(super) struct ScoutCves {
     /// Reference.
     image: String,
-    /// The host's own copy. Default: false.
+    /// The host's own, exported here. Default: false.
     #[serde(default)]
     local: bool,
     /// Such as `linux/arm64`.
@@ -93,12 +93,9 @@ pub(super) struct ScoutCves {
 pub(super) struct ScoutQuickview {
     /// Reference.
     image: String,
-    /// The host's own copy. Default: false.
+    /// The host's own, exported here. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`.
-    #[serde(default)]
-    platform: Option<String>,
 }
 
 /// Recommends base images with fewer vulnerabilities.
@@ -107,12 +104,9 @@ pub(super) struct ScoutQuickview {
 pub(super) struct ScoutRecommendations {
     /// Reference.
     image: String,
-    /// The host's own copy. Default: false.
+    /// The host's own, exported here. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`.
-    #[serde(default)]
-    platform: Option<String>,
 }
 
 /// Compares two images: packages and vulnerabilities that came and went.
@@ -123,12 +117,9 @@ pub(super) struct ScoutCompare {
     image: String,
     /// Reference of the old one.
     to: String,
-    /// The host's own copies. Default: false.
+    /// The host's own, exported here. Default: false.
     #[serde(default)]
     local: bool,
-    /// Such as `linux/arm64`.
-    #[serde(default)]
-    platform: Option<String>,
     /// Leaves out packages that stayed as they were. Default: false.
     #[serde(default)]
     ignore_unchanged: bool,
@@ -140,7 +131,7 @@ pub(super) struct ScoutCompare {
 pub(super) struct ScoutSbom {
     /// Reference.
     image: String,
-    /// The host's own copy. Default: false.
+    /// The host's own, exported here. Default: false.
     #[serde(default)]
     local: bool,
     /// Such as `linux/arm64`.
@@ -372,20 +363,20 @@ impl ScoutCves {
 
 impl ScoutQuickview {
     fn question(&self) -> Question<'_> {
-        Question::of("quickview", &self.image, self.local, self.platform.as_deref(), Vec::new())
+        Question::of("quickview", &self.image, self.local, None, Vec::new())
     }
 }
 
 impl ScoutRecommendations {
     fn question(&self) -> Question<'_> {
-        Question::of("recommendations", &self.image, self.local, self.platform.as_deref(), Vec::new())
+        Question::of("recommendations", &self.image, self.local, None, Vec::new())
     }
 }
 
 impl ScoutCompare {
     fn question(&self) -> Question<'_> {
         let options = self.ignore_unchanged.then(|| "--ignore-unchanged".to_owned()).into_iter().collect();
-        let mut question = Question::of("compare", &self.image, self.local, self.platform.as_deref(), options);
+        let mut question = Question::of("compare", &self.image, self.local, None, options);
         question.images.push(("to", &self.to));
         question
     }

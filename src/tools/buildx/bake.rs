@@ -25,7 +25,6 @@ const LARGEST: u64 = 1 << 20;
 /// Secrets are `id=ID,src=secret://NAME`. `compose_build` takes compose files.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct BuildxBake {
     /// Its text.
     #[serde(default)]
@@ -42,12 +41,6 @@ pub(super) struct BuildxBake {
     /// Loads every target. Default: as it says.
     #[serde(default)]
     load: bool,
-    /// Runs every step anew. Default: false.
-    #[serde(default)]
-    no_cache: bool,
-    /// Pulls their bases anew. Default: false.
-    #[serde(default)]
-    pull: bool,
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
@@ -97,8 +90,6 @@ impl BuildxBake {
                 return Err(Error::invalid(format!("\"push\" is set and target {} has no tags", quote(name)))
                     .hint("name in \"tags\" of the target where it is pushed to"));
             }
-            target.no_cache = self.no_cache.then_some(true).or(target.no_cache);
-            target.pull = self.pull.then_some(true).or(target.pull);
         }
         Prepared::of(rendered, &base, docker, call).await
     }

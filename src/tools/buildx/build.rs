@@ -45,7 +45,7 @@ pub(super) struct BuildxBuild {
     /// The stage to build. Default: the last.
     #[serde(default)]
     target: Option<String>,
-    /// Such as `linux/arm64`; several need a builder in a container.
+    /// Such as `linux/arm64`; several need a builder of `buildx_create`.
     #[serde(default)]
     platforms: Vec<String>,
     /// Values, or `secret://NAME`, for its `ARG`s.
@@ -75,12 +75,9 @@ pub(super) struct BuildxBuild {
     /// Pulls its bases anew. Default: false.
     #[serde(default)]
     pull: bool,
-    /// Attests how it was built.
+    /// Attests how it was built (provenance) and what is in it (SBOM). Default: false.
     #[serde(default)]
-    provenance: Option<bool>,
-    /// Attests what is in it. Default: false.
-    #[serde(default)]
-    sbom: bool,
+    attest: bool,
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
@@ -112,9 +109,7 @@ impl BuildxBuild {
         let some = |map: &BTreeMap<String, String>| map.clone().into_iter().map(|(name, value)| (name, Some(value)));
         let texts = |texts: &[String]| texts.iter().cloned().map(Value::from).collect::<Vec<_>>();
         let outputs = [(self.push, "type=registry"), (self.load, "type=docker")];
-        let provenance = self
-            .provenance
-            .map(|wanted| if wanted { "type=provenance,mode=max" } else { "type=provenance,disabled=true" });
+        let attests = ["type=provenance,mode=max", "type=sbom"].into_iter().filter(|_| self.attest);
         Ok(Target {
             context: self.context.clone(),
             dockerfile: self.dockerfile.clone(),
@@ -130,7 +125,7 @@ impl BuildxBuild {
             output: outputs.into_iter().filter(|(wanted, _)| *wanted).map(|(_, output)| output.into()).collect(),
             cache_from: texts(&self.cache_from),
             cache_to: texts(&self.cache_to),
-            attest: provenance.into_iter().chain(self.sbom.then_some("type=sbom")).map(Value::from).collect(),
+            attest: attests.map(Value::from).collect(),
             ..Target::default()
         })
     }

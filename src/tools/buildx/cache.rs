@@ -28,7 +28,7 @@ const LARGEST: usize = 8 << 20;
 /// The longest text in a row, in characters.
 const LONGEST: usize = 120;
 
-/// Shows what a builder's cache takes: records with size, kind and last use, and the sums.
+/// Shows what a builder's cache takes: records and sums.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxDu {

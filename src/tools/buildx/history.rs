@@ -18,24 +18,20 @@ use crate::{
 
 /// The first buildx that knows of it.
 const FIRST: (u32, u32) = (0, 20);
-/// How many builds are shown, where the call does not say.
+/// How many builds are shown.
 const ROWS: usize = 25;
 /// The longest text in a row, in characters.
 const LONGEST: usize = 160;
 /// How many lines a build is told in.
 const LINES: usize = 120;
 
-/// Lists the builds that a builder remembers, the latest first (buildx 0.20).
+/// Lists the builds that a builder remembers, the latest 25 (buildx 0.20).
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxHistoryLs {
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
-    /// At most this many. Default: 25.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 200))]
-    limit: Option<usize>,
 }
 
 /// Shows one build that a builder remembers: state, duration, platforms, arguments (buildx 0.20).
@@ -107,7 +103,7 @@ impl Tool for BuildxHistoryLs {
         let documents = ran.document().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut documents: Vec<Value> = documents.collect();
         documents.sort_by(|one, other| text(other, "created_at").cmp(text(one, "created_at")));
-        let builds = documents.iter().take(self.limit.unwrap_or(ROWS)).map(row).collect();
+        let builds = documents.iter().take(ROWS).map(row).collect();
         Ok(Listed { builder, builds })
     }
 }

@@ -40,10 +40,8 @@ pub(super) struct BuildxImagetoolsInspect {
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxImagetoolsCreate {
     /// The names that it gets, with registry and tag.
-    #[schemars(length(min = 1, max = 50))]
     tags: Vec<String>,
     /// References of what it is put together of.
-    #[schemars(length(min = 1, max = 50))]
     sources: Vec<String>,
     /// Adds them to what is there. Default: false.
     #[serde(default)]

@@ -21,7 +21,7 @@ use crate::{
 /// How long it may take to make a builder: its image may have to be pulled.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Creates a builder for several platforms, in a privileged container of the host.
+/// Creates a builder in a privileged container of the host. It starts when it is first used.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxCreate {

@@ -22,19 +22,19 @@ const PLATFORMS: usize = 12;
 /// How many lines a builder says of itself.
 const LINES: usize = 80;
 
-/// Lists the host's builders: driver, nodes, platforms, and which one is used by default.
+/// Lists the host's builders: driver, nodes, platforms, and which one is in use.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxLs {}
 
-/// Shows what a builder says of itself: nodes, versions, platforms, rules for its cache.
+/// Shows what a builder says of itself.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxInspect {
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
-    /// Starts it first. Default: false.
+    /// Starts it. Default: false.
     #[serde(default)]
     bootstrap: bool,
 }
