@@ -228,14 +228,15 @@ fn host_schema(argument: HostArgument, effect: Effect, config: &Config) -> Optio
     };
     let is_short = values.len() <= LONGEST_ENUM;
     let about = if is_short { about.to_owned() } else { format!("{about} list_hosts shows the names.") };
-    let mut schema = json!({"type": "string"});
+    let mut schema = Json::new();
+    schema.insert("type".into(), "string".into());
     if is_short {
-        schema["enum"] = values.into();
+        schema.insert("enum".into(), values.into());
     }
     if !about.is_empty() {
-        schema["description"] = about.trim().into();
+        schema.insert("description".into(), about.trim().into());
     }
-    Some(schema)
+    Some(schema.into())
 }
 
 /// Whether a host could ever allow the mildest call of a tool.

@@ -110,7 +110,7 @@ pub(super) async fn get(
             Ok(Err(Failure::Tool(error) | Failure::UnknownTool(error))) => error.to_string(),
             Ok(Err(Failure::Asked { .. })) | Err(_) => "it did not answer in time".to_owned(),
         };
-        text += &format!("\n\nAs {tool} shows it now:\n{told}");
+        text.extend(["\n\nAs ", tool, " shows it now:\n", told.as_str()]);
     }
     let text = redact::shown(&text);
     Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).with_description(written.about))

@@ -86,9 +86,10 @@ impl Tool for ComposeRun {
         if self.deps {
             plan = plan.needing(Permission::Lifecycle);
         }
-        let chosen: Vec<String> = match self.deps {
-            true => rendered.services().map(|(name, _)| name.to_owned()).collect(),
-            false => vec![self.service.clone()],
+        let chosen: Vec<String> = if self.deps {
+            rendered.services().map(|(name, _)| name.to_owned()).collect()
+        } else {
+            vec![self.service.clone()]
         };
         let kinds = [BodyKind::Container, BodyKind::Volume, BodyKind::Network];
         let plan = rendered.images_of(&chosen).fold(plan, Plan::using);
@@ -114,14 +115,14 @@ impl Tool for ComposeRun {
         let said: Vec<&str> = said.filter(|line| !line.trim().is_empty()).collect();
         let mut body = ran.shown();
         if !said.is_empty() {
-            body += &format!("stderr:\n{}\n", said.join("\n"));
+            body.extend(["stderr:\n", said.join("\n").as_str(), "\n"]);
         }
         let mut summary = format!("the command ended with status {}", ran.status);
         if ran.is_cut {
             summary += "; its output was longer";
         }
         for note in notes.iter().chain(&ran.notes) {
-            summary += &format!("; {note}");
+            summary.extend(["; ", note.as_str()]);
         }
         let source = format!("service {} of project {}", self.service, rendered.name);
         Ok(Text { source, body: redact::shown(&body), summary })

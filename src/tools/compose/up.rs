@@ -32,6 +32,7 @@ enum Pull {
 ///
 /// What changed is recreated; `dry_run` shows what would be.
 #[derive(Deserialize, Serialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct ComposeUp {
     /// Default: as the files say.
     #[serde(default)]

@@ -95,7 +95,7 @@ fn container(project: &Rendered, service: &Value, whole: &Value) -> Value {
     if let Some(pids) = service.pointer("/deploy/resources/limits/pids") {
         host.insert("PidsLimit".into(), pids.clone());
     }
-    host.insert("Mounts".into(), items(service, "volumes").filter_map(|mount| mounted(mount, whole)).collect());
+    host.insert("Mounts".into(), items(service, "volumes").map(|mount| mounted(mount, whole)).collect());
     host.insert("VolumesFrom".into(), others(service).collect());
     host.insert("Devices".into(), items(service, "devices").map(device).collect());
     let requests = service.pointer("/deploy/resources/reservations/devices").and_then(Value::as_array);
@@ -185,7 +185,7 @@ pub(super) fn hosts(value: Option<&Value>) -> Value {
     }
 }
 
-fn mounted(mount: &Value, whole: &Value) -> Option<Value> {
+fn mounted(mount: &Value, whole: &Value) -> Value {
     let kind = mount.get("type").and_then(Value::as_str).unwrap_or_default();
     let source = mount.get("source").and_then(Value::as_str).unwrap_or_default();
     let read_only = mount.get("read_only").and_then(Value::as_bool).unwrap_or_default();
@@ -196,9 +196,9 @@ fn mounted(mount: &Value, whole: &Value) -> Option<Value> {
         _ => source,
     };
     let labels = mount.pointer("/volume/labels").map(|labels| words(Some(labels)));
-    Some(json!({
+    json!({
         "Type": kind, "Source": source, "Target": target, "ReadOnly": read_only, "VolumeOptions": {"Labels": labels},
-    }))
+    })
 }
 
 /// Containers whose volumes are taken, but for those of services of the project.

@@ -281,7 +281,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let before = format!("*a{}, ", level - 1).repeat(10);
-            bomb += &format!("a{level}: &a{level} [{before}]\n");
+            bomb.push_str(&["a", &level.to_string(), ": &a", &level.to_string(), " [", &before, "]\n"].concat());
         }
         assert!(parsed(&bomb).is_err());
     }

@@ -130,15 +130,15 @@ impl Rendered {
         let key_of_context = format!("{key}.context");
         if is_address(context) {
             return Err(fetched(&key_of_context));
-        } else if self.is_nowhere(context) {
+        }
+        if self.is_nowhere(context) {
             return Err(nowhere(&key_of_context, context));
-        } else {
-            inside(files, &key_of_context, context, files::Kind::Directory).await?;
-            if let Some(dockerfile) = text(build.get("dockerfile")).filter(|_| build.get("dockerfile_inline").is_none())
-            {
-                let place = Path::new(context).join(dockerfile);
-                inside(files, &format!("{key}.dockerfile"), &place.display().to_string(), files::Kind::File).await?;
-            }
+        }
+        inside(files, &key_of_context, context, files::Kind::Directory).await?;
+        let is_inline = build.get("dockerfile_inline").is_some();
+        if let Some(dockerfile) = text(build.get("dockerfile")).filter(|_| !is_inline) {
+            let place = Path::new(context).join(dockerfile);
+            inside(files, &format!("{key}.dockerfile"), &place.display().to_string(), files::Kind::File).await?;
         }
         let others = build.get("additional_contexts").and_then(Value::as_object);
         for (name, other) in others.into_iter().flatten() {
