@@ -47,7 +47,7 @@ pub(super) struct BuildxDu {
     cursor: Option<Cursor>,
 }
 
-/// Prunes a builder's cache of what no build uses; `prune_build_cache` does it for the host's own, record by record.
+/// Prunes a builder's cache; `prune_build_cache` does it record by record.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxPrune {
