@@ -120,7 +120,7 @@ pub(super) struct ScoutCompare {
     /// The host's own, exported here. Default: false.
     #[serde(default)]
     local: bool,
-    /// Leaves out packages that stayed as they were. Default: false.
+    /// Leaves out packages that stayed. Default: false.
     #[serde(default)]
     ignore_unchanged: bool,
 }

@@ -75,7 +75,7 @@ pub(super) struct BuildxBuild {
     /// Pulls its bases anew. Default: false.
     #[serde(default)]
     pull: bool,
-    /// Attests how it was built (provenance) and what is in it (SBOM). Default: false.
+    /// Attests provenance and SBOM. Default: false.
     #[serde(default)]
     attest: bool,
     /// Default: the one in use.

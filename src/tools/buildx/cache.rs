@@ -35,10 +35,10 @@ pub(super) struct BuildxDu {
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
-    /// Such as `type=regular`, `until=24h`.
+    /// Only what fits, such as `type=regular` or `until=24h`.
     #[serde(default)]
     filter: Vec<String>,
-    /// Rows. Default: 50.
+    /// At most this many rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -47,7 +47,7 @@ pub(super) struct BuildxDu {
     cursor: Option<Cursor>,
 }
 
-/// Prunes a builder's cache; `prune_build_cache` does it for the host's own, record by record.
+/// Prunes a builder's cache; `prune_build_cache` does it record by record.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BuildxPrune {
@@ -60,7 +60,7 @@ pub(super) struct BuildxPrune {
     /// Also internal images and what is shared. Default: false.
     #[serde(default)]
     all: bool,
-    /// Such as `until=24h`.
+    /// Only what fits, such as `until=24h`.
     #[serde(default)]
     filter: Vec<String>,
     /// Keeps so much of it, such as `10gb`.
