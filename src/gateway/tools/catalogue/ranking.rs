@@ -21,6 +21,8 @@ const EXPLANATION: f64 = 1.0;
 const EXACT: f64 = 1000.0;
 /// What every letter of the name takes off.
 const EXCESS: f64 = 0.02;
+/// What of the whole counts of a tool that is named after its toolset, where nobody asked for that.
+const FAMILY: f64 = 0.8;
 /// What of it counts where only the beginning of the word is the same.
 const BEGINNING: f64 = 0.5;
 /// What of it counts where the word is another one for the same.
@@ -103,7 +105,10 @@ impl<'a> Ranking<'a> {
             .map(|(entry, words)| {
                 let name = entry.card.name;
                 let exact = if name == whole || (name.contains('_') && query.contains(name)) { EXACT } else { 0.0 };
-                (exact + asked.iter().map(|word| self.worth(word, words)).sum::<f64>(), *entry)
+                let family = name.strip_prefix(entry.toolset).is_some_and(|rest| rest.starts_with('_'));
+                let is_meant = !family || self::words(query).any(|word| word == entry.toolset);
+                let score = exact + asked.iter().map(|word| self.worth(word, words)).sum::<f64>();
+                (score * if is_meant { 1.0 } else { FAMILY }, *entry)
             })
             .filter(|(score, _)| *score > 0.0)
             // Of two that have the word, the one that is called nothing else is meant.
@@ -259,6 +264,8 @@ mod tests {
             ("engine version", "version"),
             ("download an image", "pull_image"),
             ("where does redis run", "find"),
+            ("compose logs", "compose_logs"),
+            ("stop a compose project", "compose_stop"),
         ]
         .into_iter()
         .map(|(query, tool)| (query, tool, first(query)))
