@@ -415,7 +415,7 @@ async fn a_time_out_is_an_answer() {
         (json!({"target": "../info", "until": "running"}), "target"),
         (json!({"target": "a/../b", "until": "present", "kind": "image"}), "target"),
         (json!({"target": "x", "until": "converged"}), "until"),
-        (json!({"target": "x", "until": "running", "kind": "project"}), "kind"),
+        (json!({"target": "x", "until": "running", "kind": "fleet"}), "kind"),
         (json!({"target": "x", "until": "running", "kind": "image"}), "until"),
         (json!({"target": "x", "until": "log_match"}), "pattern"),
         (json!({"target": "x", "until": "log_match", "pattern": "("}), "pattern"),

@@ -389,6 +389,9 @@ mod tests {
         let config = Config::load(&environment, &flags).unwrap();
         let catalogue = || {
             let mut catalogue = Catalogue::new(&config).unwrap();
+            for entry in &mut catalogue.entries {
+                Arc::make_mut(&mut entry.card).program = None;
+            }
             let programs = [None, Some(Program::Docker), Some(Program::Compose)];
             let programs = programs.into_iter().chain(std::iter::repeat(None));
             for (entry, program) in catalogue.entries.iter_mut().zip(programs) {

@@ -165,16 +165,16 @@ async fn the_logs_of_a_project_are_one() {
 async fn a_few_lines_are_found_in_long_logs() {
     let link = Link::Tls;
     let rig = Rig::new(link);
-    let script = "seq 1 300000 | sed \"s/$$/ is a line of some length that nobody looks for/\"";
+    let script = "seq 1 60000 | sed \"s/$$/ is a line of some length that nobody looks for/\"";
     let file = format!("services:\n  a: {{image: IMAGE, command: [sh, -c, '{script}'], scale: 2}}\n");
     let project = Project::new(link, rig.name("long"), &file);
     project.compose(&["up", "-d"]);
     let waited = json!({"project": project.name, "services": ["a"], "timeout": 120});
     assert_eq!(rig.call("compose_wait", waited).await.ok()["met"], true);
     let begun = Instant::now();
-    let found = rig.call("compose_logs", json!({"project": project.name, "grep": "^29999[89] "})).await.text();
+    let found = rig.call("compose_logs", json!({"project": project.name, "grep": "^5999[89] "})).await.text();
     assert_eq!(found.matches(" is a line").count(), 4, "{found}");
-    assert!(found.contains("600000 lines read"), "{found}");
+    assert!(found.contains("120000 lines read"), "{found}");
     assert!(begun.elapsed() < Duration::from_secs(40));
 }
 

@@ -60,17 +60,12 @@ pub(super) struct Row {
     size: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
-    /// Whether the name stands for another image by now, or for none.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    outdated: bool,
 }
 
 impl Summary for Images {
     fn summary(&self) -> String {
-        let outdated = self.images.iter().filter(|row| row.outdated).count();
-        let outdated = if outdated > 0 { format!(", {outdated} outdated") } else { String::new() };
-        let whose = format!("of project {}", quote(&self.project));
-        format!("{} {whose}{outdated}{}", count(self.images.len(), "image"), self.page.rest())
+        let images = count(self.images.len(), "image");
+        format!("{images} of project {}{}", quote(&self.project), self.page.rest())
     }
 }
 
@@ -99,8 +94,6 @@ impl Tool for ComposeImages {
                 id: short_id(id),
                 size: facts.get("Size").and_then(Value::as_u64).map(bytes),
                 created: time(text(facts, "Created")),
-                // The engine shows the id in place of a name that moved on.
-                outdated: name.starts_with("sha256:") || short_id(id).starts_with(name),
             });
         }
         let wanted = Wanted { cursor: self.cursor.as_ref(), limit: self.limit, usual: ROWS, taken: 0 };

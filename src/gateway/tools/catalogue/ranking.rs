@@ -21,15 +21,12 @@ const EXPLANATION: f64 = 1.0;
 const EXACT: f64 = 1000.0;
 /// What every letter of the name takes off.
 const EXCESS: f64 = 0.02;
-/// What a tool is worth of a family that the query does not name, beside those that belong to none.
-const UNNAMED_FAMILY: f64 = 0.6;
+/// What of the whole counts of a tool that is named after its toolset, where nobody asked for that.
+const FAMILY: f64 = 0.7;
 /// What of it counts where only the beginning of the word is the same.
 const BEGINNING: f64 = 0.5;
 /// What of it counts where the word is another one for the same.
 const OTHER_WORD: f64 = 0.7;
-
-/// Tools that do to something of their own what others do to containers and images begin with its name.
-const FAMILIES: &[&str] = &["buildx", "compose", "context", "hub", "registry", "scout", "stack"];
 
 /// Words that say nothing about what is wanted.
 const FILLERS: &[&str] = &[
@@ -108,10 +105,10 @@ impl<'a> Ranking<'a> {
             .map(|(entry, words)| {
                 let name = entry.card.name;
                 let exact = if name == whole || (name.contains('_') && query.contains(name)) { EXACT } else { 0.0 };
-                let family = name.split('_').next().filter(|family| FAMILIES.contains(family));
-                let is_named = family.is_none_or(|family| query.to_lowercase().contains(family));
-                let share = if is_named { 1.0 } else { UNNAMED_FAMILY };
-                (exact + share * asked.iter().map(|word| self.worth(word, words)).sum::<f64>(), *entry)
+                let family = name.strip_prefix(entry.toolset).is_some_and(|rest| rest.starts_with('_'));
+                let is_meant = !family || self::words(query).any(|word| word == entry.toolset);
+                let score = exact + asked.iter().map(|word| self.worth(word, words)).sum::<f64>();
+                (score * if is_meant { 1.0 } else { FAMILY }, *entry)
             })
             .filter(|(score, _)| *score > 0.0)
             // Of two that have the word, the one that is called nothing else is meant.
@@ -269,6 +266,8 @@ mod tests {
             ("engine version", "version"),
             ("download an image", "pull_image"),
             ("where does redis run", "find"),
+            ("compose logs", "compose_logs"),
+            ("stop a compose project", "compose_stop"),
         ]
         .into_iter()
         .map(|(query, tool)| (query, tool, first(query)))
