@@ -203,8 +203,9 @@ fn rows_of_projects(tool: &str, name: &dyn Fn(&str) -> String) -> Option<Vec<Val
         "compose_ps" => {
             vec![json!({"project": project, "all": true}), json!({"project": project, "services": ["web"]})]
         }
-        "compose_config" | "compose_up" | "compose_pull" => vec![json!({"project": project, "yaml": yaml})],
-        "compose_build" => vec![json!({"project": project, "yaml": yaml})],
+        "compose_config" | "compose_up" | "compose_pull" | "compose_build" => {
+            vec![json!({"project": project, "yaml": yaml})]
+        }
         "compose_run" => {
             vec![json!({"project": project, "yaml": yaml, "service": "web", "command": ["true"], "timeout": 5})]
         }

@@ -49,7 +49,7 @@ impl Yard {
     /// Another gateway's yard for the same project.
     fn beside(&self, spec: &str, set: impl FnOnce(&mut Config)) -> Self {
         let mut yard = Self::set(self.link, spec, set);
-        yard.project = self.project.clone();
+        yard.project.clone_from(&self.project);
         for entry in fs::read_dir(self.work()).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {

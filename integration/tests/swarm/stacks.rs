@@ -1,53 +1,71 @@
 //! Stacks out of compose files, deployed to a real swarm, updated and removed.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
-use quaymaster::config::{
-    Config,
-    limits::{Bodies, Profile},
+use quaymaster::{
+    config::{
+        Config,
+        limits::{Bodies, Profile},
+    },
+    gateway::Gateway,
 };
 use serde_json::{Value, json};
 
 use super::rig::{Swarm, call};
-use crate::{faults::own_engine::Release, rig::lab};
+use crate::{
+    faults::own_engine::Release,
+    rig::{Reply, lab},
+};
 
-fn names(swarm: &Swarm, what: &[&str]) -> Vec<String> {
-    let text = swarm.first.docker(&[what, &["--filter", "label=com.docker.stack.namespace=shop"]].concat());
-    let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
-    names.sort();
-    names
+/// The gateway's machine: a root with the stack's files, and gateways of several minds.
+struct Yard {
+    swarm: Swarm,
+    root: tempfile::TempDir,
 }
 
-fn services(swarm: &Swarm) -> Vec<String> {
-    names(swarm, &["service", "ls", "--format", "{{.Name}}"])
-}
+impl Yard {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("work")).unwrap();
+        fs::write(root.path().join("outside.txt"), "hunter2").unwrap();
+        Self { swarm: Swarm::together(Release::Old), root }
+    }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stack_is_deployed_updated_and_removed() {
-    let swarm = Swarm::together(Release::Old);
-    let root = tempfile::tempdir().unwrap();
-    let roots = vec![root.path().join("work")];
-    fs::create_dir(&roots[0]).unwrap();
-    fs::write(root.path().join("outside.txt"), "hunter2").unwrap();
-    let write = |name: &str, text: &str| {
-        fs::write(roots[0].join(name), text.replace("IMAGE", &lab("LAB_IMAGE"))).unwrap();
-    };
-    let rooted = |markers: &str, guarded: bool| {
-        let roots = roots.clone();
-        swarm.marked(markers, move |config: &mut Config| {
+    fn work(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.work().join(name), text.replace("IMAGE", &lab("LAB_IMAGE"))).unwrap();
+    }
+
+    /// A gateway with the root, with markers, and rules for bodies where it is a careful one.
+    fn gateway(&self, markers: &str, is_careful: bool) -> Arc<Gateway> {
+        let roots = vec![self.work()];
+        self.swarm.marked(markers, move |config: &mut Config| {
             config.files.roots = Some(roots);
-            if guarded {
+            if is_careful {
                 config.hosts.iter_mut().for_each(|host| host.limits.bodies = Bodies::of(Profile::Guarded));
             }
         })
-    };
-    let gateway = rooted("", false);
-    let stack = |more: Value| {
-        let mut arguments = json!({"stack": "shop", "files": [roots[0].join("stack.yaml")]});
-        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        arguments
-    };
-    let whole = "version: '3.8'
+    }
+
+    async fn deploy(&self, gateway: &Arc<Gateway>, prune: bool) -> Reply {
+        let arguments = json!({"stack": "shop", "files": [self.work().join("stack.yaml")], "prune": prune});
+        call(gateway, "first", "stack_deploy", arguments).await
+    }
+
+    /// What of the stack there is, by the engine's own lists.
+    fn names(&self, what: &str) -> Vec<String> {
+        let filter = "label=com.docker.stack.namespace=shop";
+        let text = self.swarm.first.docker(&[what, "ls", "--format", "{{.Name}}", "--filter", filter]);
+        let mut names: Vec<String> = text.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+}
+
+const WHOLE: &str = "version: '3.8'
 services:
   web:
     image: IMAGE
@@ -63,81 +81,49 @@ services:
 configs: {page: {file: ./page.txt}}
 secrets: {key: {file: ./key.txt}}
 ";
-    write("stack.yaml", whole);
-    write("web.env", "FROM_FILE=yes\n");
-    write("page.txt", "welcome $WORD\n");
-    write("key.txt", "hunter3");
-    let deployed = call(&gateway, "first", "stack_deploy", stack(json!({}))).await.ok();
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stack_is_deployed_updated_and_removed() {
+    let yard = Yard::new();
+    let gateway = yard.gateway("", false);
+    for (name, text) in
+        [("stack.yaml", WHOLE), ("web.env", "FROM_FILE=yes\n"), ("page.txt", "welcome $WORD\n"), ("key.txt", "hunter3")]
+    {
+        yard.write(name, text);
+    }
+    let deployed = yard.deploy(&gateway, false).await.ok();
     assert_eq!(deployed["services"], json!(["db", "web"]), "{deployed}");
-    assert_eq!(services(&swarm), ["shop_db", "shop_web"]);
-    assert_eq!(names(&swarm, &["config", "ls", "--format", "{{.Name}}"]), ["shop_page"]);
-    assert_eq!(names(&swarm, &["secret", "ls", "--format", "{{.Name}}"]), ["shop_key"]);
+    assert_eq!(yard.names("service"), ["shop_db", "shop_web"]);
+    assert_eq!(
+        (yard.names("config"), yard.names("secret")),
+        (vec!["shop_page".to_owned()], vec!["shop_key".to_owned()])
+    );
     let wanted = |answer: &Value| {
         answer["services"].as_array().unwrap().iter().any(|row| row["name"] == "shop_web" && row["replicas"] == "2/2")
     };
-    swarm.until("first", "stack_services", json!({"stack": "shop"}), wanted).await;
+    yard.swarm.until("first", "stack_services", json!({"stack": "shop"}), wanted).await;
     // What was filled in once is not filled in again.
-    let spec = swarm.first.docker(&[
-        "service",
-        "inspect",
-        "--format",
-        "{{json .Spec.TaskTemplate.ContainerSpec.Env}}",
-        "shop_web",
-    ]);
+    let variables = "{{json .Spec.TaskTemplate.ContainerSpec.Env}}";
+    let spec = yard.swarm.first.docker(&["service", "inspect", "--format", variables, "shop_web"]);
     assert!(spec.contains("PRICE=5$\"") && spec.contains("FROM_FILE=yes"), "{spec}");
-    let told = swarm.first.docker(&["config", "inspect", "--pretty", "shop_page"]);
+    let told = yard.swarm.first.docker(&["config", "inspect", "--pretty", "shop_page"]);
     assert!(told.contains("welcome $WORD"), "{told}");
 
     // Without the database; it goes only where that is asked for.
-    let less = whole
-        .replace("  db:\n    image: IMAGE\n    command: [sleep, '600']\n", "")
-        .replace("replicas: 2", "replicas: 1");
-    write("stack.yaml", &less);
-    call(&gateway, "first", "stack_deploy", stack(json!({}))).await.ok();
-    assert_eq!(services(&swarm), ["shop_db", "shop_web"]);
-    let pruned = rooted("(nd)", false);
-    assert_eq!(call(&pruned, "first", "stack_deploy", stack(json!({"prune": true}))).await.kind(), "denied");
-    call(&gateway, "first", "stack_deploy", stack(json!({"prune": true}))).await.ok();
-    assert_eq!(services(&swarm), ["shop_web"]);
-
-    // Limits of a host, rules for bodies, files outside.
-    let reading = rooted("(ro)", false);
-    for tool in ["stack_deploy", "stack_rm"] {
-        let arguments = if tool == "stack_rm" { json!({"stack": "shop"}) } else { stack(json!({})) };
-        assert_eq!(call(&reading, "first", tool, arguments).await.kind(), "denied", "{tool}");
-    }
-    let strict = rooted("", true);
-    for (what, service) in [
-        ("the engine's socket", "volumes: ['/var/run/docker.sock:/s']"),
-        ("the machine", "volumes: ['/:/host']"),
-        ("a volume that is a bind", "volumes: ['disguised:/host']"),
-    ] {
-        write(
-            "stack.yaml",
-            &format!(
-                "version: '3.8'\nservices:\n  web:\n    image: IMAGE\n    {service}\nvolumes:\n  disguised: {{driver_opts: \
-                 {{type: none, o: bind, device: /}}}}\n"
-            ),
-        );
-        let kind = call(&strict, "first", "stack_deploy", stack(json!({}))).await.kind();
-        assert!(["denied", "approval_needed"].contains(&kind.as_str()), "{what}: {kind}");
-    }
-    for (what, text) in [
-        ("a config", "configs: {c: {file: ../outside.txt}}\nservices: {web: {image: x, configs: [c]}}\n"),
-        ("a secret", "secrets: {c: {file: ../outside.txt}}\nservices: {web: {image: x, secrets: [c]}}\n"),
-        ("variables", "services: {web: {image: x, env_file: ../outside.txt}}\n"),
-    ] {
-        write("stack.yaml", &format!("version: '3.8'\n{text}"));
-        let error = call(&gateway, "first", "stack_deploy", stack(json!({}))).await.error();
-        assert_eq!(error["kind"], "denied", "{what}: {error}");
-        assert!(!error.to_string().contains("hunter2"), "{what}: {error}");
-    }
-    assert_eq!(services(&swarm), ["shop_web"]);
+    let less = WHOLE.replace("  db:\n    image: IMAGE\n    command: [sleep, '600']\n", "");
+    yard.write("stack.yaml", &less.replace("replicas: 2", "replicas: 1"));
+    yard.deploy(&gateway, false).await.ok();
+    assert_eq!(yard.names("service"), ["shop_db", "shop_web"]);
+    assert_eq!(yard.deploy(&yard.gateway("(nd)", false), true).await.kind(), "denied");
+    yard.deploy(&gateway, true).await.ok();
+    assert_eq!(yard.names("service"), ["shop_web"]);
+    let reading = yard.gateway("(ro)", false);
+    assert_eq!(yard.deploy(&reading, false).await.kind(), "denied");
+    assert_eq!(call(&reading, "first", "stack_rm", json!({"stack": "shop"})).await.kind(), "denied");
 
     let removed = call(&gateway, "first", "stack_rm", json!({"stack": "shop"})).await.ok();
     assert_eq!(removed["services"], json!(["shop_web"]), "{removed}");
-    assert_eq!(services(&swarm), Vec::<String>::new());
-    assert_eq!(names(&swarm, &["secret", "ls", "--format", "{{.Name}}"]), Vec::<String>::new());
+    assert_eq!((yard.names("service"), yard.names("secret")), (vec![], vec![]));
     // Its network goes with the last task.
     let mut kind = String::new();
     for _ in 0..60 {
@@ -149,4 +135,33 @@ secrets: {key: {file: ./key.txt}}
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert_eq!(kind, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stack_asks_for_and_reads_is_checked_before() {
+    let yard = Yard::new();
+    let careful = yard.gateway("", true);
+    for (what, service) in [
+        ("the engine's socket", "volumes: ['/var/run/docker.sock:/s']"),
+        ("the machine", "volumes: ['/:/host']"),
+        ("a volume that is a bind", "volumes: ['disguised:/host']"),
+    ] {
+        let disguised = "disguised: {driver_opts: {type: none, o: bind, device: /}}";
+        let service = format!("services:\n  web:\n    image: IMAGE\n    {service}\n");
+        yard.write("stack.yaml", &format!("version: '3.8'\n{service}volumes:\n  {disguised}\n"));
+        let kind = yard.deploy(&careful, false).await.kind();
+        assert!(["denied", "approval_needed"].contains(&kind.as_str()), "{what}: {kind}");
+    }
+    let gateway = yard.gateway("", false);
+    for (what, text) in [
+        ("a config", "configs: {c: {file: ../outside.txt}}\nservices: {web: {image: x, configs: [c]}}\n"),
+        ("a secret", "secrets: {c: {file: ../outside.txt}}\nservices: {web: {image: x, secrets: [c]}}\n"),
+        ("variables", "services: {web: {image: x, env_file: ../outside.txt}}\n"),
+    ] {
+        yard.write("stack.yaml", &format!("version: '3.8'\n{text}"));
+        let error = yard.deploy(&gateway, false).await.error();
+        assert_eq!(error["kind"], "denied", "{what}: {error}");
+        assert!(!error.to_string().contains("hunter2"), "{what}: {error}");
+    }
+    assert_eq!(yard.names("service"), Vec::<String>::new());
 }
