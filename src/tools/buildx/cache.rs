@@ -35,10 +35,10 @@ pub(super) struct BuildxDu {
     /// Default: the one in use.
     #[serde(default)]
     builder: Option<String>,
-    /// Only what fits, such as `type=regular` or `until=24h`.
+    /// Such as `type=regular`, `until=24h`.
     #[serde(default)]
     filter: Vec<String>,
-    /// At most this many rows. Default: 50.
+    /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
@@ -60,7 +60,7 @@ pub(super) struct BuildxPrune {
     /// Also internal images and what is shared. Default: false.
     #[serde(default)]
     all: bool,
-    /// Only what fits, such as `until=24h`.
+    /// Such as `until=24h`.
     #[serde(default)]
     filter: Vec<String>,
     /// Keeps so much of it, such as `10gb`.
