@@ -67,7 +67,7 @@ impl Definition {
     /// # Errors
     /// `denied` for a file that must not be read, naming key and path; `invalid`, `not_found`.
     async fn copied(&self, reader: Reader, call: &Call) -> Result<Copied> {
-        let copies = Copies::new()?;
+        let copies = Copies::new(call.programs())?;
         let files = call.files();
         let directory = match &self.directory {
             Some(directory) => Some(files.locate("directory", directory).await?),
@@ -137,8 +137,7 @@ impl Definition {
             arguments.extend(["--file".to_owned(), file.display().to_string()]);
         }
         arguments.extend(["config", "--format", "json"].map(str::to_owned));
-        let prefix = copies.prefix().display().to_string();
-        let cli = docker.cli(call.programs(), Some("compose"))?.keeping(LARGEST).unprefixed(prefix);
+        let cli = copies.read_by(docker.cli(call.programs(), Some("compose"))?.keeping(LARGEST));
         let ran = cli.run(&arguments, &|_, _| {}).await?;
         if ran.is_cut {
             return Err(Error::invalid("the project is larger than 4 MiB").hint("take it apart"));

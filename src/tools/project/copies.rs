@@ -4,12 +4,11 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
 use super::{
@@ -17,7 +16,10 @@ use super::{
     named::{Named, Role, named, no_own_variable, no_own_variables},
 };
 use crate::{
-    docker::names::quote,
+    docker::{
+        cli::{Cli, Private, Programs},
+        names::quote,
+    },
     error::{Error, Kind, Result},
     files::Files,
 };
@@ -31,22 +33,25 @@ const ALL: u64 = 8 << 20;
 /// The variables that compose reads by itself.
 const VARIABLES: &str = ".env";
 
-/// The copy, which goes with this value.
+/// The copy, which goes with the last who holds it.
 pub(super) struct Copies {
-    directory: TempDir,
+    private: Private,
 }
 
 impl Copies {
     /// An empty one, its owner's alone.
-    pub(super) fn new() -> Result<Self> {
-        let private = fs::Permissions::from_mode(0o700);
-        let made = tempfile::Builder::new().prefix("quaymaster-").rand_bytes(12).permissions(private).tempdir();
-        made.map(|directory| Self { directory }).map_err(|error| unwritten(&error))
+    pub(super) fn new(programs: &Programs) -> Result<Self> {
+        Ok(Self { private: programs.private()? })
+    }
+
+    /// A run that reads the copy: it stays until the last process has gone, and nothing that is printed tells of it.
+    pub(super) fn read_by(&self, cli: Cli) -> Cli {
+        cli.holding(&self.private).unprefixed(self.prefix().display().to_string())
     }
 
     /// What stands in front of every path of the copy.
     pub(super) fn prefix(&self) -> &Path {
-        self.directory.path()
+        self.private.path()
     }
 
     /// Where a file of this machine is in the copy.
@@ -247,9 +252,9 @@ fn checked(path: &Path, text: &str) -> Result<Value> {
 }
 
 fn error_in(path: &Path, error: &Error) -> Error {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let hint = error.hint_text().unwrap_or("mend the file");
-    Error::new(error.kind(), format!("file {}: {}", quote(&name), error.message())).hint(hint)
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let whose = if name == super::INLINE { "argument \"yaml\"".to_owned() } else { format!("file {}", quote(&name)) };
+    Error::new(error.kind(), format!("{whose}: {}", error.message())).hint(error.hint_text().unwrap_or("mend it"))
 }
 
 /// Where a relative path leads, as a CLI puts it together: `..` is taken off the text.

@@ -32,8 +32,7 @@ impl Definition {
         for file in &files {
             arguments.extend(["--compose-file".to_owned(), file.display().to_string()]);
         }
-        let prefix = copies.prefix().display().to_string();
-        let cli = docker.cli(call.programs(), None)?.keeping(LARGEST).unprefixed(prefix);
+        let cli = copies.read_by(docker.cli(call.programs(), None)?.keeping(LARGEST));
         let ran = cli.run(&arguments, &|_, _| {}).await?;
         if ran.is_cut {
             return Err(Error::invalid("the stack is larger than 4 MiB").hint("take it apart"));
@@ -97,7 +96,7 @@ impl Stack {
                 }
             }
         }
-        Ok(docker.cli(call.programs(), None)?.unprefixed(prefix).reading(document.to_string()))
+        Ok(self.copies.read_by(docker.cli(call.programs(), None)?).reading(document.to_string()))
     }
 }
 
