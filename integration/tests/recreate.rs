@@ -198,8 +198,8 @@ async fn whatever_fails_brings_the_old_one_back() {
         stage.scrap.run(&taken, &["--publish", "127.0.0.1::80"], &["sleep", "600"]);
         let port = inspect(link, &taken, r#"{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}"#);
         for (changes, words) in [
-            (json!({"command": ["sh", "-c", "echo hopeless; exit 3"]}), "exit code 3"),
-            (json!({"command": ["sh", "-c", "exit 3"], "restart": "always"}), "exit code 3"),
+            (json!({"command": ["sh", "-c", "echo hopeless; exit 3"]}), "hopeless"),
+            (json!({"command": ["sh", "-c", "exit 3"], "restart": "always"}), "ended"),
             (json!({"command": ["/no/such/file"]}), "/no/such/file"),
             (json!({"health_command": "echo sick; exit 1", "health_interval": "1s"}), "unhealthy"),
             (json!({"name": taken}), "in use"),

@@ -307,10 +307,10 @@ fn judge(container: &Object) -> Look {
     let number = |pointer: &str| container.fact(pointer).and_then(Value::as_i64).unwrap_or_default();
     let health = text(&container.facts, "/State/Health/Status");
     if container.is("/State/Restarting") || number("/RestartCount") > 0 {
-        return Look::Failed(format!(
-            "ended with exit code {} and is started again and again",
-            number("/State/ExitCode")
-        ));
+        // While it runs again, the engine has no exit code to tell.
+        let code = number("/State/ExitCode");
+        let code = if container.is("/State/Running") { String::new() } else { format!(" with exit code {code}") };
+        return Look::Failed(format!("ended{code} and is started again and again"));
     }
     if !container.is("/State/Running") {
         return Look::Failed(format!("ended with exit code {}", number("/State/ExitCode")));
