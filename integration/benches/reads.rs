@@ -86,6 +86,7 @@ fn arguments(lab: &Lab, root: &Path, tool: &str, schema: &Value) -> Value {
             "network" => json!("bridge"),
             "volume" => json!("bench-data"),
             "images" => json!([lab.image]),
+            "services" => json!(["web"]),
             "path" => json!("/etc/hostname"),
             "to" => json!(root.join(format!("{tool}.tar"))),
             "tool" => json!("list_hosts"),
