@@ -217,6 +217,8 @@ async fn inline_yaml_needs_no_directory_and_gets_none() {
         ("configs: {c: {file: ./x}}\nservices: {web: {image: x, configs: [c]}}", "invalid"),
         ("services: {web: {image: x}, web: {image: y}}", "invalid"),
         ("services: {web: {image: x}}\nmodels: {m: {model: y}}", "denied"),
+        // The CLI would take the name for an option.
+        ("services: {--remove-orphans: {image: x}}", "invalid"),
     ] {
         let error = yard.call("compose_up", json!({"yaml": yaml})).await.error();
         assert_eq!(error["kind"], kind, "{yaml}: {error}");

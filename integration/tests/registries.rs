@@ -357,6 +357,33 @@ async fn engines_pull_with_the_gateways_password() {
 }
 
 #[tokio::test]
+async fn projects_are_pulled_with_the_gateways_password() {
+    let registry = Registry::start();
+    for link in LINKS {
+        let mut scrap = Scrap::on(link);
+        let mark = format!("project-{link:?}").to_lowercase();
+        registry.image("lab/private", Some(&mark), "amd64", &mark);
+        let image = format!("{}/lab/private:{mark}", registry.locked);
+        scrap.image(image.clone());
+        let specs = [format!("lab={}", link.endpoint())];
+        let project =
+            json!({"host": "lab", "project": "pulled", "yaml": format!("services: {{web: {{image: '{image}'}}}}")});
+        for password in [None, Some("wrong-password")] {
+            let (_home, gateway) = registry.gateway(password, &specs, |_| {});
+            let error = call(&gateway, "compose_pull", project.clone()).await.error();
+            assert_eq!(error["kind"], "docker", "{link:?}: {error}");
+            assert!(!error.to_string().contains("wrong-password"), "{link:?}: {error}");
+        }
+        let (_home, gateway) = registry.gateway(Some(PASSWORD), &specs, |_| {});
+        let pulled = call(&gateway, "compose_pull", project).await.ok();
+        assert!(!pulled.to_string().contains(PASSWORD), "{pulled}");
+        call(&gateway, "inspect_image", json!({"host": "lab", "image": image})).await.ok();
+        let rows = gateway.audit().read(Wanted { limit: 50, ..Wanted::default() }).await.unwrap();
+        assert!(!format!("{rows:?}").contains(PASSWORD));
+    }
+}
+
+#[tokio::test]
 async fn updates_are_told_from_what_was_pulled_but_not_recreated() {
     let registry = Registry::start();
     let mut scraps = Vec::new();

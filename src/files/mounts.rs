@@ -48,8 +48,8 @@ mod tests {
 500 400 0:57 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A
 501 500 0:60 / /proc rw,nosuid - proc proc rw
 502 500 0:61 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k
-503 500 254:1 /srv/work /work rw,relatime - ext4 /dev/vda1 rw
-504 503 0:70 / /work/cache rw,relatime - tmpfs tmpfs rw
+503 500 254:1 /srv/work /mounted rw,relatime - ext4 /dev/vda1 rw
+504 503 0:70 / /mounted/cache rw,relatime - tmpfs tmpfs rw
 505 500 254:1 /srv/my\\040data /my\\040data ro,relatime - ext4 /dev/vda1 rw
 506 500 0:25 /user/1000/x /given rw - tmpfs tmpfs rw
 507 500 254:1 /var/lib/docker/volumes/v/_data /data rw shared:5 master:7 - ext4 /dev/vda1 rw
@@ -59,18 +59,18 @@ nonsense
 
     #[test]
     fn what_was_mounted_is_kept_and_the_rest_is_not() {
-        for path in ["/work", "/work/a/b.tar", "/my data/x", "/given/x", "/data/x", "/data/over/x"] {
+        for path in ["/mounted", "/mounted/a/b.tar", "/my data/x", "/given/x", "/data/x", "/data/over/x"] {
             assert!(holds(MOUNTS, Path::new(path)), "{path}");
         }
-        for path in ["/", "/app/x", "/works/x", "/work/cache/x", "/proc/1", "/dev/shm/x", "/tmp/x", "/my"] {
+        for path in ["/", "/app/x", "/mountedx/x", "/mounted/cache/x", "/proc/1", "/dev/shm/x", "/tmp/x", "/my"] {
             assert!(!holds(MOUNTS, Path::new(path)), "{path}");
         }
-        assert!(!holds("", Path::new("/work")));
+        assert!(!holds("", Path::new("/mounted")));
     }
 
     #[test]
     fn a_later_mount_covers_an_earlier_one() {
-        let mounts = "1 0 8:1 /a /work rw - ext4 x rw\n2 1 0:9 / /work rw - tmpfs tmpfs rw";
-        assert!(!holds(mounts, Path::new("/work/x")));
+        let mounts = "1 0 8:1 /a /mounted rw - ext4 x rw\n2 1 0:9 / /mounted rw - tmpfs tmpfs rw";
+        assert!(!holds(mounts, Path::new("/mounted/x")));
     }
 }

@@ -129,11 +129,7 @@ pub(crate) fn size(hosts: &[HostStatus]) -> usize {
 /// What of a kind has a label with this value, as the engine lists it.
 pub(crate) async fn labelled(docker: &Docker, path: &str, label: &str, value: &str) -> Result<Vec<Value>> {
     let filters = Filters::default().with("label", [format!("{label}={value}")]);
-    let mut target = Target::new(path);
-    if path == "/containers/json" {
-        target = target.query("all", "1");
-    }
-    let mut listed = docker.json(target.filters(&filters)).await?;
+    let mut listed = docker.json(Target::new(path).filters(&filters)).await?;
     // Volumes stand in a document of their own.
     let rows = listed.get_mut("Volumes").map(Value::take).unwrap_or(listed);
     Ok(match rows {

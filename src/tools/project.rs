@@ -10,6 +10,7 @@ mod named;
 mod rehearsal;
 mod rendered;
 mod stack;
+mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use copies::{Copies, Copying, below};
 pub(crate) use rehearsal::{Change, Rehearsal, Step};
 use rendered::NOWHERE;
 pub(crate) use rendered::Rendered;
+pub(crate) use told::Told;
 
 use crate::{
     docker::{
@@ -282,12 +284,13 @@ impl Rendered {
             .hint("make the call again: it is decided anew"))
     }
 
-    /// Refuses services that the project does not have.
+    /// Refuses services that the project does not have, and names that the CLI would take for options.
     ///
     /// # Errors
-    /// `not_found`, naming those that it has.
+    /// `not_found`, naming those that it has; `invalid`.
     pub(crate) fn know<'a>(&self, asked: impl IntoIterator<Item = &'a String>) -> Result<()> {
         let known: Vec<&str> = self.services().map(|(name, _)| name).collect();
+        known.iter().try_for_each(|name| positional("services", name).map(drop))?;
         match asked.into_iter().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shared::{Told, logins};
+use super::shared::{Chosen, logins};
 use crate::{
     docker::{
         Docker,
@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Result},
     tool::{Access, BodyKind, Call, Course, Effect, LONGEST_JOB, Permission, Plan, Summary, Tool, text::count},
-    tools::project::{Definition, Rendered},
+    tools::project::{Rendered, Told},
 };
 
 /// How many of the last lines of a run are told.
@@ -22,14 +22,8 @@ const TAIL: usize = 20;
 /// Builds the images of a project's services.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposeBuild {
-    /// Default: as the files say.
-    #[serde(default)]
-    project: Option<String>,
     #[serde(flatten)]
-    definition: Definition,
-    /// Profiles to enable.
-    #[serde(default)]
-    profiles: Vec<String>,
+    chosen: Chosen,
     /// Only these services. Default: all.
     #[serde(default)]
     services: Vec<String>,
@@ -47,14 +41,8 @@ pub(super) struct ComposeBuild {
 /// Pulls the images of a project's services.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposePull {
-    /// Default: as the files say.
-    #[serde(default)]
-    project: Option<String>,
     #[serde(flatten)]
-    definition: Definition,
-    /// Profiles to enable.
-    #[serde(default)]
-    profiles: Vec<String>,
+    chosen: Chosen,
     /// Only these services. Default: all.
     #[serde(default)]
     services: Vec<String>,
@@ -93,7 +81,7 @@ impl Tool for ComposeBuild {
     }
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        let rendered = self.rendered(reading, call).await?;
+        let rendered = self.chosen.rendered(reading, call).await?;
         let services = chosen(&rendered, &self.services, "build")?;
         let plan = Plan::declared(Self::ACCESS);
         // The classic builder, which the guard can look into, ends nothing.
@@ -103,7 +91,7 @@ impl Tool for ComposeBuild {
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Images> {
-        let rendered = self.rendered(docker, call).await?;
+        let rendered = self.chosen.rendered(docker, call).await?;
         rendered.is_as_planned(&plan)?;
         let services = chosen(&rendered, &self.services, "build")?;
         let mut arguments = vec!["build".to_owned()];
@@ -120,12 +108,6 @@ impl Tool for ComposeBuild {
     }
 }
 
-impl ComposeBuild {
-    async fn rendered(&self, docker: &Docker, call: &Call) -> Result<Rendered> {
-        self.definition.rendered(self.project.as_deref(), &self.profiles, docker, call).await
-    }
-}
-
 impl Tool for ComposePull {
     const NAME: &'static str = "compose_pull";
     const PROGRAM: Option<Program> = Some(Program::Compose);
@@ -139,24 +121,18 @@ impl Tool for ComposePull {
     }
 
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
-        let rendered = self.rendered(reading, call).await?;
+        let rendered = self.chosen.rendered(reading, call).await?;
         let services = chosen(&rendered, &self.services, "image")?;
         let plan = rendered.planned_for(Plan::declared(Self::ACCESS), &services, &[])?;
         Ok(rendered.images_of(&services).fold(plan, Plan::using))
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Images> {
-        let rendered = self.rendered(docker, call).await?;
+        let rendered = self.chosen.rendered(docker, call).await?;
         rendered.is_as_planned(&plan)?;
         let services = chosen(&rendered, &self.services, "image")?;
         let cli = rendered.compose(docker, call)?;
         run(cli, &rendered, vec!["pull".to_owned()], services, "pulled", docker, call).await
-    }
-}
-
-impl ComposePull {
-    async fn rendered(&self, docker: &Docker, call: &Call) -> Result<Rendered> {
-        self.definition.rendered(self.project.as_deref(), &self.profiles, docker, call).await
     }
 }
 
@@ -187,7 +163,7 @@ async fn run(
 ) -> Result<Images> {
     let (cli, mut warnings) = logins(cli, rendered.images(), docker, call).await;
     warnings.extend(rendered.warnings.iter().cloned());
-    let told = Told::new(call);
+    let told = Told::to(call);
     let mut arguments = rendered.arguments();
     arguments.extend(command);
     arguments.extend(services.iter().cloned());

@@ -4,25 +4,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::shared::Chosen;
 use crate::{
     docker::{Docker, cli::Program},
     error::Result,
     redact::{self, Reveal},
     tool::{Access, Call, Json, Permission, Plan, Summary, Tool, text::count},
-    tools::project::Definition,
 };
 
 /// Shows a project as compose puts it together: files merged, variables filled in (masked), paths checked.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct ComposeConfig {
-    /// Default: as the files say.
-    #[serde(default)]
-    project: Option<String>,
     #[serde(flatten)]
-    definition: Definition,
-    /// Profiles to enable.
-    #[serde(default)]
-    profiles: Vec<String>,
+    chosen: Chosen,
     /// Only these services. Default: all.
     #[serde(default)]
     services: Vec<String>,
@@ -57,7 +51,7 @@ impl Tool for ComposeConfig {
     type Output = Config;
 
     async fn call(self, docker: &Docker, _: Plan, call: &Call) -> Result<Config> {
-        let rendered = self.definition.rendered(self.project.as_deref(), &self.profiles, docker, call).await?;
+        let rendered = self.chosen.rendered(docker, call).await?;
         let warnings = rendered.warnings_on(docker);
         rendered.know(&self.services)?;
         let mut document = shown(rendered.document, docker.reveal());

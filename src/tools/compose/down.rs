@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shared::{Told, containers};
+use super::project::containers;
 use crate::{
     docker::{Docker, cli::Program, names::quote},
     error::{Error, Result},
     tool::{Access, Call, Course, LONGEST_JOB, Permission, Plan, Summary, Tool, text::count},
     tools::{
         listing::labelled,
-        project::{self, Change, PROJECT, Rehearsal, Step, composing},
+        project::{self, Change, PROJECT, Rehearsal, Step, Told, composing},
         view::text,
     },
 };
@@ -91,7 +91,7 @@ impl Tool for ComposeDown {
         if let Some(grace) = self.grace {
             arguments.extend(["--timeout".to_owned(), grace.to_string()]);
         }
-        let told = Told::new(call);
+        let told = Told::to(call);
         let ran = composing(&self.project, docker, call)?.run(&arguments, &told.listener()).await?;
         let changes = Rehearsal::of(&told.lines()).steps;
         Ok(Downed { project: self.project, changes, notes: ran.notes })

@@ -116,6 +116,13 @@ pub(super) async fn listed(docker: &Docker) -> Result<Vec<Value>> {
     }
 }
 
+/// The containers of a project, whatever they are for it.
+pub(super) async fn containers(docker: &Docker, project: &str) -> Result<Vec<Value>> {
+    let labels = Labels::default().project(Some(project));
+    let rows = listed(docker).await?;
+    Ok(rows.into_iter().filter(|row| labels.fit(row)).collect())
+}
+
 /// The containers of a project, sorted by service and number; of some of its services where any is named.
 ///
 /// # Errors
@@ -128,9 +135,8 @@ pub(super) async fn members(
 ) -> Result<Vec<Member>> {
     filter("project", project)?;
     services.iter().try_for_each(|service| filter("services", service))?;
-    let labels = Labels::default().project(Some(project));
-    let rows = listed(docker).await?.into_iter().filter(|row| labels.fit(row));
-    let mut all: Vec<Member> = rows.filter_map(Member::of).collect();
+    let rows = containers(docker, project).await?;
+    let mut all: Vec<Member> = rows.into_iter().filter_map(Member::of).collect();
     if all.is_empty() {
         return Err(
             Error::not_found(format!("there is no project {}", quote(project))).hint("compose_ls shows what there is")

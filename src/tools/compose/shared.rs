@@ -1,57 +1,45 @@
-//! What runs of compose have in common: what they tell, how they log in, what is there afterwards.
+//! What runs of compose have in common: which project they are about, how they log in, what is there afterwards.
 
-use std::sync::{Mutex, PoisonError};
-
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::project::containers;
 use crate::{
-    docker::{
-        Docker,
-        cli::{Cli, Source},
-    },
+    docker::{Docker, cli::Cli},
     error::{Kind, Result},
-    tool::{Call, Permission, Progress},
+    tool::{Call, Permission},
     tools::{
         authorization::Authorization,
-        listing::labelled,
-        project::{PROJECT, Rendered},
+        project::{Definition, Rendered},
         pull::reference::Reference,
         view::{container_name, text},
     },
 };
 
-/// How much of what a run tells is kept, in bytes.
-const KEPT: usize = 256 << 10;
 /// The most containers that an answer names.
 const MOST: usize = 100;
 
-/// What a run tells, line by line: progress for whoever waits, and what became of its objects.
-pub(super) struct Told<'a> {
-    call: &'a Call,
-    lines: Mutex<String>,
+/// Which project is meant, and what of it.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+pub(super) struct Chosen {
+    /// Default: as the files say.
+    #[serde(default)]
+    project: Option<String>,
+    #[serde(flatten)]
+    definition: Definition,
+    /// Profiles to enable.
+    #[serde(default)]
+    profiles: Vec<String>,
 }
 
-impl<'a> Told<'a> {
-    pub(super) fn new(call: &'a Call) -> Self {
-        Self { call, lines: Mutex::new(String::new()) }
-    }
-
-    pub(super) fn listener(&self) -> impl Fn(Source, &str) + Send + Sync {
-        |_, line| {
-            let line = line.trim();
-            if !line.is_empty() {
-                self.call.progress(Progress { message: line.to_owned(), ..Progress::default() });
-            }
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if lines.len() + line.len() < KEPT {
-                lines.push_str(line);
-                lines.push('\n');
-            }
-        }
-    }
-
-    pub(super) fn lines(&self) -> String {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl Chosen {
+    /// The project, put together and checked.
+    ///
+    /// # Errors
+    /// As [`Definition::rendered`].
+    pub(super) async fn rendered(&self, docker: &Docker, call: &Call) -> Result<Rendered> {
+        self.definition.rendered(self.project.as_deref(), &self.profiles, docker, call).await
     }
 }
 
@@ -66,11 +54,6 @@ pub(super) async fn logins<'a>(
     let registries = registries.iter().map(String::as_str);
     let (logins, notes) = Authorization::logins(registries, false, docker, call).await;
     (logins.into_iter().fold(cli, Cli::login), notes)
-}
-
-/// The containers of a project, as the engine lists them.
-pub(super) async fn containers(docker: &Docker, project: &str) -> Result<Vec<Value>> {
-    labelled(docker, "/containers/json", PROJECT, project).await
 }
 
 /// The containers of a project, in a few words each.

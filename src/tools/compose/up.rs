@@ -1,22 +1,18 @@
 //! Bringing a project up: rehearsed first, so that what would go is known before anything is asked or sent.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::shared::{Told, lacks_images, logins, state};
+use super::shared::{Chosen, lacks_images, logins, state};
 use crate::{
     config::Mode,
     docker::{Docker, cli::Program},
     error::{Kind, Result},
     tool::{Access, Call, Course, Effect, LONGEST_JOB, Permission, Plan, Summary, Tool},
-    tools::project::{Change, Definition, Rehearsal, Rendered, Step},
+    tools::project::{Change, Rehearsal, Rendered, Step, Told},
 };
 
 /// When images are fetched.
@@ -34,14 +30,8 @@ enum Pull {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an argument of its own")]
 pub(super) struct ComposeUp {
-    /// Default: as the files say.
-    #[serde(default)]
-    project: Option<String>,
     #[serde(flatten)]
-    definition: Definition,
-    /// Profiles to enable.
-    #[serde(default)]
-    profiles: Vec<String>,
+    chosen: Chosen,
     /// Only these, with what they depend on. Default: all.
     #[serde(default)]
     services: Vec<String>,
@@ -131,11 +121,7 @@ impl Tool for ComposeUp {
         // What is there already and is touched, by its id.
         for step in rehearsal.steps.iter().filter(|step| step.change != Change::Create) {
             let Some(name) = step.what.strip_prefix("container ") else { continue };
-            match reading.container("project", name).await {
-                Ok(container) => plan = plan.on([container]),
-                Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+            plan = plan.on_listed(reading.container("project", name).await)?;
         }
         rendered.planned(plan)
     }
@@ -151,10 +137,13 @@ impl Tool for ComposeUp {
         rendered.is_as_planned(&plan)?;
         let (cli, notes) = logins(rendered.compose(docker, call)?, rendered.images(), docker, call).await;
         warnings.extend(notes);
-        let told = Told::new(call);
+        let told = Told::to(call);
         let ran = cli.run(&self.arguments(&rendered, docker, false), &told.listener()).await;
-        let ran =
-            ran.map_err(|error| error.hint("compose_ps shows how far it came; compose_logs why a container ended"))?;
+        // A refusal says by itself what to do.
+        let ran = ran.map_err(|error| match error.kind() {
+            Kind::Docker => error.hint("compose_ps shows how far it came; compose_logs why a container ended"),
+            _ => error,
+        })?;
         warnings.extend(ran.notes);
         let changes = Rehearsal::of(&told.lines()).steps;
         let containers = state(docker, &project).await?;
@@ -164,7 +153,7 @@ impl Tool for ComposeUp {
 
 impl ComposeUp {
     async fn rendered(&self, docker: &Docker, call: &Call) -> Result<Rendered> {
-        let rendered = self.definition.rendered(self.project.as_deref(), &self.profiles, docker, call).await?;
+        let rendered = self.chosen.rendered(docker, call).await?;
         rendered.know(&self.services)?;
         rendered.know(self.scale.keys())?;
         Ok(rendered)
@@ -172,15 +161,10 @@ impl ComposeUp {
 
     /// Asks compose what it would do; sends only reads.
     async fn rehearsed(&self, rendered: &Rendered, reading: &Docker, call: &Call) -> Result<Rehearsal> {
-        let told = Mutex::new(String::new());
+        let told = Told::default();
         let cli = rendered.compose(reading, call)?;
-        let listen = |_: crate::docker::cli::Source, line: &str| {
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push_str(line);
-            told.push('\n');
-        };
-        cli.run(&self.arguments(rendered, reading, true), &listen).await?;
-        Ok(Rehearsal::of(&told.into_inner().unwrap_or_else(PoisonError::into_inner)))
+        cli.run(&self.arguments(rendered, reading, true), &told.listener()).await?;
+        Ok(Rehearsal::of(&told.lines()))
     }
 
     fn arguments(&self, rendered: &Rendered, docker: &Docker, dry: bool) -> Vec<String> {

@@ -53,7 +53,11 @@ impl Rehearsal {
                 Some("Removing" | "Remove" | "Removed") => Change::Remove,
                 _ => continue,
             };
-            let what = format!("{} {}", kind.to_lowercase(), own_name(name.trim_matches('"')));
+            let told = |name: &str| format!("{} {name}", kind.to_lowercase());
+            let name = name.trim_matches('"');
+            // While another takes its place it has its id in front.
+            let renamed = own_name(name).map(told).filter(|what| steps.iter().any(|step| step.what == *what));
+            let what = renamed.unwrap_or_else(|| told(name));
             match steps.iter_mut().find(|step| step.what == what) {
                 Some(step) => step.change = step.change.with(change),
                 None => steps.push(Step { what, change }),
@@ -68,12 +72,10 @@ impl Rehearsal {
     }
 }
 
-/// The name of a container, which has its id in front while another takes its place.
-fn own_name(name: &str) -> &str {
-    match name.split_once('_') {
-        Some((id, rest)) if id.len() == 12 && id.bytes().all(|digit| digit.is_ascii_hexdigit()) => rest,
-        _ => name,
-    }
+/// The name behind a short id.
+fn own_name(name: &str) -> Option<&str> {
+    let (id, rest) = name.split_once('_')?;
+    (id.len() == 12 && id.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(rest)
 }
 
 impl Change {
@@ -128,6 +130,9 @@ mod tests {
             ]
         );
         assert!(rehearsal.destroys());
+        // Somebody may call a container so.
+        let other = Rehearsal::of("Container deadbeefdead_web  Removed\n");
+        assert_eq!(other.steps[0].what, "container deadbeefdead_web");
         assert!(!Rehearsal::of(" DRY-RUN MODE -  Container a  Created\n").destroys());
     }
 }

@@ -1,10 +1,6 @@
 //! Deploying stacks out of compose files, and removing them, through the docker CLI.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,17 +9,15 @@ use super::{PERMISSION, services::list::of_stack};
 use crate::{
     docker::{
         Docker,
-        cli::{Cli, Program, Source, positional},
+        cli::{Cli, Program, positional},
         names::quote,
     },
     error::{Error, Result},
-    tool::{
-        Access, Call, Course, Effect, LONGEST_JOB, ObjectKind, Permission, Plan, Progress, Summary, Tool, text::count,
-    },
+    tool::{Access, Call, Course, Effect, LONGEST_JOB, ObjectKind, Permission, Plan, Summary, Tool, text::count},
     tools::{
         authorization::Authorization,
         listing::labelled,
-        project::Definition,
+        project::{Definition, Told},
         pull::reference::Reference,
         view::{filter, text},
     },
@@ -31,9 +25,6 @@ use crate::{
 
 /// How the docker CLI labels what belongs to a stack.
 const STACK: &str = "com.docker.stack.namespace";
-/// How much of what a run tells is kept, in bytes.
-const KEPT: usize = 64 << 10;
-
 /// Creates a stack's services, networks, secrets and configs in a swarm, or updates them.
 #[derive(Deserialize, Serialize, JsonSchema)]
 pub(super) struct StackDeploy {
@@ -177,17 +168,9 @@ impl Tool for StackRm {
 
 /// Runs the CLI; what it told of the stack's objects, and what it warned of.
 async fn run(cli: Cli, arguments: &[String], call: &Call) -> Result<(Vec<String>, Vec<String>)> {
-    let told = Mutex::new(String::new());
-    let listen = |_: Source, line: &str| {
-        call.progress(Progress { message: line.to_owned(), ..Progress::default() });
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() + line.len() < KEPT {
-            told.push_str(line);
-            told.push('\n');
-        }
-    };
-    let ran = cli.run(arguments, &listen).await?;
-    let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let told = Told::to(call);
+    let ran = cli.run(arguments, &told.listener()).await?;
+    let told = told.lines();
     let (mut changes, mut warnings) = (Vec::new(), ran.notes);
     for line in told.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let is_change = ["Creating ", "Updating ", "Removing "].iter().any(|verb| line.starts_with(verb));
