@@ -111,7 +111,14 @@ fn calls(entry: &Entry) -> Vec<Json> {
 /// Every call of every tool.
 fn every_call() -> Vec<(&'static str, Json)> {
     let calls = |entry: Entry| calls(&entry).into_iter().map(move |arguments| (entry.card.name, arguments)).collect();
-    tools().into_iter().flat_map::<Vec<_>, _>(calls).collect()
+    let mut all = tools().into_iter().flat_map::<Vec<_>, _>(calls).collect::<Vec<(&str, Json)>>();
+    // Calls go out together, and no two may want the same new file: who comes second would be refused.
+    for (number, (_, arguments)) in all.iter_mut().enumerate() {
+        if let Some(to) = arguments.get_mut("to").filter(|to| **to == "made.tar") {
+            *to = format!("made-{number}.tar").into();
+        }
+    }
+    all
 }
 
 /// Everything that a call sends out: both channels, the error, the progress.
