@@ -17,7 +17,7 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failur
     let root = lab.directory.path().join("reads");
     std::fs::create_dir(&root)?;
     let config = lab.directory.path().join("reads.toml");
-    std::fs::write(&config, format!("[files]\nroots = [\"{}\"]\n", root.display()))?;
+    std::fs::write(&config, format!("grant = [\"cli-config\"]\n[files]\nroots = [\"{}\"]\n", root.display()))?;
     let program = lab
         .quaymaster
         .with("QUAYMASTER_TOOLSETS", "all")
@@ -100,8 +100,15 @@ fn arguments(lab: &Lab, root: &Path, tool: &str, schema: &Value) -> Value {
         };
         arguments.insert(name.to_owned(), value);
     }
-    if tool == "wait_for" {
-        arguments.insert("timeout".to_owned(), json!(1));
+    // Of what none is required, but some is needed.
+    match tool {
+        "wait_for" => drop(arguments.insert("timeout".to_owned(), json!(1))),
+        "compose_config" => {
+            let project = format!("services: {{web: {{image: '{}'}}}}", lab.image);
+            arguments.insert("yaml".to_owned(), json!(project));
+            arguments.insert("project".to_owned(), json!("bench"));
+        }
+        _ => {}
     }
     Value::Object(arguments)
 }

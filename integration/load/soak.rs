@@ -41,8 +41,10 @@ pub(crate) struct Soak {
     client: Arc<Client>,
     tally: Arc<Tally>,
     ledger: Ledger,
+    engines: Arc<[Engine; 3]>,
     image: String,
     pulled: String,
+    begun: Instant,
     end: Instant,
     garbage: AtomicUsize,
 }
@@ -96,8 +98,10 @@ async fn soak(program: &str, script: &str, length: Duration, out: &Path, log: &P
         client: client.clone(),
         tally: tally.clone(),
         ledger: Ledger::default(),
+        engines: engines.clone(),
         image,
         pulled: format!("{registry}/lab/base:1"),
+        begun,
         end: begun + length,
         garbage: AtomicUsize::new(0),
     });

@@ -11,7 +11,7 @@ use super::{client::Outcome, faults::Faults};
 /// Failures that a host which suffers may answer with.
 const SUFFERING: [&str; 5] = ["unreachable", "timeout", "busy", "docker", "cancelled"];
 /// Failures of calls whose object went with its engine.
-const GONE: [&str; 2] = ["conflict", "not_found"];
+pub(crate) const GONE: [&str; 2] = ["conflict", "not_found"];
 /// So many broken rules are quoted, the rest is counted.
 const QUOTED: usize = 40;
 
@@ -76,12 +76,15 @@ impl Tally {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a rule that was broken.
+    /// Notes a rule that was broken, and says it at once.
+    #[expect(clippy::print_stderr, reason = "whoever waits for half an hour wants to know what breaks when it breaks")]
     pub(crate) fn broken(&self, what: impl std::fmt::Display) {
+        let quote = format!("at {:.0} s: {what}", self.began.elapsed().as_secs_f64());
+        eprintln!("broken {quote}");
         let mut counts = self.counts();
         counts.broken += 1;
         if counts.quotes.len() < QUOTED {
-            counts.quotes.push(format!("at {:.0} s: {what}", self.began.elapsed().as_secs_f64()));
+            counts.quotes.push(quote);
         }
     }
 

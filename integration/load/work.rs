@@ -12,7 +12,7 @@ use super::{
     chance::Chance,
     client::Outcome,
     ledger::{LABEL, State},
-    tally::{Ended, Hope},
+    tally::{Ended, GONE, Hope},
 };
 
 /// The hosts that are real.
@@ -201,9 +201,25 @@ impl Caller {
     ) -> Outcome {
         let take_back = (self.chance.below(10) == 0).then(|| Duration::from_millis(self.chance.below(300)));
         let started = Instant::now();
+        let steady = STEADY.into_iter().find(|name| named(&arguments).any(|other| other == *name));
         let outcome = self.soak.client.call(tool, arguments, take_back).await;
+        let since = match (&outcome, steady) {
+            (Outcome::Failed { kind, .. }, Some(name))
+                if GONE.contains(&kind.as_str()) && !self.runs(host, name).await =>
+            {
+                self.soak.begun
+            }
+            _ => since,
+        };
         self.note(tool, host, Hope::Answer, since, started, &outcome, timed);
         outcome
+    }
+
+    /// Whether an engine itself says that a container runs: one that was killed may take long to bring it back.
+    async fn runs(&self, host: &str, container: &str) -> bool {
+        let Some(engine) = self.soak.engines.iter().find(|engine| engine.host == host) else { return true };
+        let state = engine.ask("GET", &format!("/containers/{container}/json")).await;
+        state.is_ok_and(|state| state["State"]["Status"] == "running")
     }
 
     #[expect(clippy::too_many_arguments, reason = "it only puts them together")]
@@ -219,4 +235,10 @@ impl Caller {
     ) {
         self.soak.tally.note(&Ended { tool, host, hope, since, started, outcome, timed });
     }
+}
+
+/// The containers that a call names.
+fn named(arguments: &Value) -> impl Iterator<Item = &str> {
+    let several = arguments["containers"].as_array().into_iter().flatten();
+    several.chain([&arguments["container"]]).filter_map(Value::as_str)
 }

@@ -1,10 +1,9 @@
-//! `build_image` on real engines: contexts, failures, secrets, what is not allowed, and how much memory it takes.
+//! `build_image` on real engines: contexts, failures, secrets, and what is not allowed.
 
 use std::{
     collections::BTreeSet,
     fs,
     path::Path,
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -312,45 +311,5 @@ async fn a_build_that_is_taken_back_closes_its_connection() {
         let at = tokio::time::timeout(Duration::from_secs(5), is_closed.recv()).await.expect("it is closed").unwrap();
         assert!(at.duration_since(asked) < Duration::from_millis(100), "{:?}", at.duration_since(asked));
         watching.abort();
-    }
-}
-
-/// The real binary sends a context that is larger than all it may take.
-#[test]
-fn a_large_context_is_streamed() {
-    for link in [Link::Unix, Link::Tls] {
-        let directory = context(&[("Dockerfile", "FROM scratch\nLABEL large=context\n")]);
-        let state = tempfile::tempdir().unwrap();
-        let large = fs::File::create(directory.path().join("large")).unwrap();
-        large.set_len(320 << 20).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_quaymaster"))
-            .args(["call", "build_image", "host=lab", "context=.", "--json"])
-            .current_dir(directory.path())
-            .env_clear()
-            .env("HOME", lab("LAB_HOME"))
-            .env("XDG_STATE_HOME", state.path())
-            .env("QUAYMASTER_HOSTS", format!("lab={}", link.endpoint()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        while child.try_wait().unwrap().is_none() {
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or_default();
-            peak = peak.max(kib);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let done = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{said}");
-        assert!(peak > 0 && peak < 100 << 10, "{link:?}: {peak} KiB at most");
-        let id = serde_json::from_slice::<Value>(&done.stdout)
-            .ok()
-            .and_then(|answer| answer["id"].as_str().map(str::to_owned));
-        docker(link, &["rmi", "--force", &id.unwrap_or_else(|| panic!("{said}"))]);
     }
 }

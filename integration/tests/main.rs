@@ -37,6 +37,7 @@ mod files;
 mod guard;
 mod hosts;
 mod images;
+mod large;
 mod networks;
 mod own_container;
 mod plugins;

@@ -63,7 +63,7 @@ pub fn environment() -> Environment {
 }
 
 /// Where the docker CLI of the lab and its plugins are.
-fn programs() -> BTreeMap<String, String> {
+pub fn programs() -> BTreeMap<String, String> {
     let docker = lab("LAB_DOCKER");
     let place = Path::new(&docker).parent().map(|place| place.display().to_string()).unwrap_or_default();
     let variables =
