@@ -8,6 +8,7 @@ mod names;
 mod pack;
 mod refusal;
 mod roots;
+mod sieve;
 mod source;
 mod walk;
 
@@ -29,6 +30,7 @@ pub use draft::Draft;
 use names::Names;
 pub use pack::{Admit, pack};
 use refusal::Refused;
+pub use sieve::Sieve;
 pub use source::Source;
 use walk::{Place, Until, walk};
 

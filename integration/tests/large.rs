@@ -53,8 +53,8 @@ fn call(link: Link, directory: &TempDir, tool: &str, arguments: &[&str]) -> Stri
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or_default();
+        let found = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = found.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or_default();
         peak = peak.max(kib);
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -78,7 +78,8 @@ fn a_build_context_is_streamed() {
 fn what_a_docker_cli_sends_is_streamed() {
     for link in LINKS {
         for kit in [false, true] {
-            if kit && link == Link::Unix {
+            // The old engine has none, and of what counts as another machine its channel is asked about.
+            if kit && link != Link::Tls {
                 continue;
             }
             let image = format!("large-{}-{kit}:1", std::process::id());
@@ -102,7 +103,7 @@ fn what_a_docker_cli_is_sent_is_streamed() {
         fs::write(directory.path().join("compose.yaml"), project).unwrap();
         let command = format!("command=[\"sh\",\"-c\",\"{script}\"]");
         let said = call(link, &directory, "compose_run", &["directory=.", "project=large", "service=web", &command]);
-        assert!(said.contains("the end"), "{said}");
+        assert!(said.contains("\nthe command ended with status 0; its output was longer"), "{link:?}: {said}");
         docker(link, &["network", "rm", "large_default"]);
     }
 }

@@ -5,9 +5,9 @@ use std::{fs, path::PathBuf, time::Duration};
 use quaymaster::{
     config::{
         Config,
-        limits::{Bodies, Confirm, Profile},
+        limits::{Bodies, Confirm, Profile, Rule, Verdict},
     },
-    gateway::Request,
+    gateway::{Request, confirm::tickets::Tickets},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -236,6 +236,7 @@ async fn files_outside_the_roots_are_refused() {
     fs::write(yard.root.path().join("outside.yaml"), "services: {x: {image: y}}\n").unwrap();
     std::os::unix::fs::symlink(yard.root.path().join("outside.env"), yard.work().join("link.env")).unwrap();
     fs::create_dir(yard.root.path().join("context")).unwrap();
+    std::os::unix::fs::symlink(yard.root.path().join("context"), yard.work().join("link$out")).unwrap();
     let outside = yard.root.path().join("outside.env").display().to_string();
     for (what, service) in [
         ("a file above", "env_file: ../outside.env".to_owned()),
@@ -246,6 +247,7 @@ async fn files_outside_the_roots_are_refused() {
         ("an anchor", "x-a: &a {env_file: ../outside.env}\n    <<: *a".to_owned()),
         ("a base", "extends: {file: ../outside.yaml, service: x}".to_owned()),
         ("a context", "build: ../context".to_owned()),
+        ("a link with a dollar sign", "build: link$$out".to_owned()),
         ("a Dockerfile", "build: {context: ., dockerfile: ../outside.env}".to_owned()),
         ("another context", "build: {context: ., additional_contexts: {o: ../context}}".to_owned()),
         ("a context that is fetched", "build: https://example.com/x.git".to_owned()),
@@ -313,6 +315,50 @@ async fn the_rules_of_a_host_are_asked_once_and_before() {
         yard.three();
         yard.call("compose_up", json!({})).await.ok();
         assert_eq!(yard.counts(), (3, 1, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_services_share_is_asked_about_where_it_was_there_before() {
+    for link in [Link::Unix, Link::Tls] {
+        let state = tempfile::tempdir().unwrap();
+        let place = state.path().to_owned();
+        let yard = Yard::set(link, &format!("lab={}", link.endpoint()), move |config| {
+            open(config);
+            config.state = Some(place);
+            for rule in [Rule::ContainerNamespace, Rule::VolumesFrom] {
+                config.hosts[0].limits.bodies.rules.insert(rule, Verdict::Ask);
+            }
+        });
+        let write = |seconds: u32| {
+            yard.write(
+                "compose.yaml",
+                &format!(
+                    "services:\n  net:\n    image: IMAGE\n    command: [sleep, '600']\n    volumes: [data:/data]\n  \
+                     side:\n    image: IMAGE\n    command: [sleep, '{seconds}']\n    network_mode: service:net\n    \
+                     volumes_from: [net]\nvolumes: {{data: {{}}}}\n"
+                ),
+            );
+        };
+        // The call itself makes both.
+        write(600);
+        yard.call("compose_up", json!({})).await.ok();
+        // One comes anew beside one that is there: whose that is, the call does not know.
+        write(700);
+        let error = yard.call("compose_up", json!({})).await.error();
+        assert_eq!(error["kind"], "approval_needed", "{link:?}: {error}");
+        let tickets = Tickets::new(state.path().to_owned());
+        let waiting = tickets.waiting().unwrap();
+        assert_eq!(waiting.len(), 1, "{link:?}");
+        let other = yard.id_of("net");
+        let asked = format!("{:?}", waiting[0].sheet);
+        assert!(asked.contains("a namespace of container") && asked.contains(&other[..40]), "{asked}");
+        tickets.approve(&waiting[0], None).unwrap();
+        yard.call("compose_up", json!({})).await.ok();
+        let side = format!("{}-side-1", yard.project);
+        let made = docker(link, &["inspect", "-f", "{{.HostConfig.NetworkMode}} {{.Args}}", &side]);
+        assert_eq!(made, format!("container:{other} [700]"), "{link:?}");
+        yard.call("compose_down", json!({"volumes": true})).await.ok();
     }
 }
 
@@ -391,6 +437,39 @@ async fn images_are_built_and_pulled() {
         assert_eq!(error["kind"], "docker", "{error}");
         yard.call("compose_down", json!({})).await.ok();
         docker(link, &["rmi", "-f", &image]);
+    }
+}
+
+/// What has a name of secrets does not leave the machine, whoever packs the context.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_beside_a_dockerfile_stay_here() {
+    for link in LINKS {
+        for kit in [false, true] {
+            if kit && link == Link::Unix {
+                continue;
+            }
+            let yard = Yard::on(link);
+            let image = format!("{}/sent:1", yard.project);
+            yard.write("ctx/Dockerfile", "FROM IMAGE\nCOPY . /sent\n");
+            for name in ["kept", "ignored", ".env", "deep/server.key", ".git/config"] {
+                yard.write(&format!("ctx/{name}"), "x");
+            }
+            yard.write("ctx/.dockerignore", "ignored\n!.env\n");
+            for inline in ["", ", dockerfile_inline: \"FROM IMAGE\\nARG A=$$X\\nCOPY . /sent\\n\""] {
+                yard.write(
+                    "compose.yaml",
+                    &format!("services:\n  web:\n    image: {image}\n    build: {{context: ctx{inline}}}\n"),
+                );
+                let built = yard.call("compose_build", json!({"buildkit": kit})).await.ok();
+                let found = docker(link, &["run", "--rm", &image, "find", "/sent", "-type", "f"]);
+                let mut found: Vec<&str> = found.lines().collect();
+                found.sort_unstable();
+                let expected = ["/sent/.dockerignore", "/sent/Dockerfile", "/sent/kept"];
+                assert_eq!(found, expected, "{link:?}, {kit}, {inline}");
+                assert_eq!(built.to_string().contains("3 files with a name of secrets"), !kit, "{built}");
+                docker(link, &["rmi", "-f", &image]);
+            }
+        }
     }
 }
 

@@ -18,7 +18,10 @@ pub mod request;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::Stream;
 
 use super::{Docker, judge::Mark, names::quote};
 use crate::error::{Error, Result};
@@ -33,6 +36,18 @@ const KEPT: usize = 256 << 10;
 /// The variables of every run; a tool adds others, but never one of these.
 const OWN_VARIABLES: &[&str] = &["PATH", "HOME", "DOCKER_CONFIG", "DOCKER_HOST"];
 
+/// A tar on its way, piece by piece.
+pub type Archive = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// What takes out of build contexts what must not be sent.
+pub trait Sieve: Send + Sync {
+    /// What of an archive may be sent; an error breaks it off.
+    fn sift(&self, archive: Archive) -> Archive;
+
+    /// What is to be said of what was left out so far.
+    fn note(&self) -> Option<String>;
+}
+
 /// A run of the docker CLI that was not started yet.
 pub struct Cli {
     docker: Docker,
@@ -44,6 +59,7 @@ pub struct Cli {
     marks: Vec<Mark>,
     input: Vec<u8>,
     directory: Option<PathBuf>,
+    sieve: Option<Arc<dyn Sieve>>,
     prefix: Option<String>,
     private: Option<Private>,
     kept: usize,
@@ -96,6 +112,7 @@ impl Docker {
             marks: Vec::new(),
             input: Vec::new(),
             directory: None,
+            sieve: None,
             prefix: None,
             private: None,
             kept: KEPT,
@@ -133,6 +150,13 @@ impl Cli {
     #[must_use]
     pub fn reading(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();
+        self
+    }
+
+    /// Takes out of the build contexts that the program sends what must not be in them; a run's notes say so.
+    #[must_use]
+    pub fn sifting(mut self, sieve: impl Sieve + 'static) -> Self {
+        self.sieve = Some(Arc::new(sieve));
         self
     }
 

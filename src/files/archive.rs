@@ -206,7 +206,7 @@ fn received(receiver: Receiver<Result<Bytes>>) -> impl Stream<Item = Result<Byte
 }
 
 /// The tar itself: what gzip has packed is unpacked, and what else is packed is refused.
-fn plain(input: impl Read + Send + 'static) -> Result<Box<dyn Read>> {
+pub(super) fn plain(input: impl Read + Send + 'static) -> Result<Box<dyn Read>> {
     let mut input = BufReader::with_capacity(PIECE, input);
     let begin = input.fill_buf().map_err(unreadable)?;
     match begin {
@@ -221,7 +221,7 @@ fn plain(input: impl Read + Send + 'static) -> Result<Box<dyn Read>> {
 
 /// What reading an archive failed with: an error of ours on its way through, or what the bytes are not.
 #[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
-fn unreadable(error: io::Error) -> Error {
+pub(super) fn unreadable(error: io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(ours) => ours.clone(),
         None if error.kind() == io::ErrorKind::BrokenPipe => Error::cancelled("nobody reads the archive any more"),

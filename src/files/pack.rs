@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// The bytes of one piece of the tar.
 const PIECE: usize = 64 << 10;
 /// How many pieces wait to be sent.
-const PIECES: usize = 4;
+pub(super) const PIECES: usize = 4;
 
 /// What becomes of an entry of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn pack(
     let (pieces, receiver) = channel(PIECES);
     let failures = pieces.clone();
     tokio::task::spawn_blocking(move || {
-        let packed = Packing { directory, admit, extra }.run(Pipe { piece: BytesMut::new(), pieces });
+        let packed = Packing { directory, admit, extra }.run(Pipe::new(pieces));
         if let Err(error) = packed {
             // Nobody hears of it where nobody reads any more.
             let _ = failures.blocking_send(Err(error));
@@ -59,13 +59,17 @@ pub fn pack(
     })
 }
 
-/// What a packing thread writes to.
-struct Pipe {
+/// What a thread that packs writes to.
+pub(super) struct Pipe {
     piece: BytesMut,
     pieces: Sender<Result<Bytes>>,
 }
 
 impl Pipe {
+    pub(super) fn new(pieces: Sender<Result<Bytes>>) -> Self {
+        Self { piece: BytesMut::new(), pieces }
+    }
+
     fn send(&mut self) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.piece, BytesMut::with_capacity(PIECE)).freeze();
         self.pieces.blocking_send(Ok(piece)).map_err(|_| io::ErrorKind::BrokenPipe.into())

@@ -86,6 +86,16 @@ pub fn networks_of_container(document: &Value) -> impl Iterator<Item = &str> {
     container::endpoints(document).chain([text(part(document, &["HostConfig"]), "NetworkMode")])
 }
 
+/// The containers whose namespaces or volumes a new one shares, as they are named.
+pub fn shared_by(document: &Value) -> impl Iterator<Item = &str> {
+    let host = part(document, &["HostConfig"]);
+    let modes = container::MODES.iter().filter_map(|(field, _)| match container::mode(text(host, field)) {
+        container::Mode::Of(other) => Some(other),
+        _ => None,
+    });
+    modes.chain(container::volumes_from(host))
+}
+
 /// The networks that a service is put on.
 pub fn networks_of_service(document: &Value) -> impl Iterator<Item = &str> {
     container::networks_of_service(document)
@@ -185,7 +195,7 @@ fn of_container(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
     let mut hits = container::rights(host, seen, "HostConfig");
     let foreign = |volume: &str| seen.is_foreign(volume, seen::project(document), &plan.objects);
     hits.extend(mounts::of_host(host).flat_map(|mounted| mounts::hits(&mounted, seen, &foreign)));
-    hits.extend(taken(host, seen));
+    hits.extend(taken(plan, host, seen));
     // The machine's network has an id too, and a name among those that a container is put on.
     let networks = container::endpoints(document).chain([text(host, "NetworkMode")]);
     hits.extend(host_networks(plan, networks, "NetworkingConfig"));
@@ -202,7 +212,7 @@ fn of_container(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
 fn of_build(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
     let host = part(document, &["HostConfig"]);
     let mut hits = container::rights(host, seen, "");
-    hits.extend(taken(host, seen));
+    hits.extend(taken(plan, host, seen));
     hits.extend(host_networks(plan, [text(host, "NetworkMode")].into_iter(), "NetworkMode"));
     hits.extend(container::manners(host, ""));
     hits.extend(texts(document, "Images").filter_map(|image| words::image(image, &[])));
@@ -210,10 +220,13 @@ fn of_build(plan: &Plan, document: &Value, seen: &Seen) -> Vec<Hit> {
     hits
 }
 
-/// Another container's namespaces and volumes, and what comes with them.
-fn taken(host: &Value, seen: &Seen) -> Vec<Hit> {
+/// Another container's namespaces and volumes, and what comes with them; one of the same call was judged itself.
+fn taken(plan: &Plan, host: &Value, seen: &Seen) -> Vec<Hit> {
     let mut hits = Vec::new();
     let mut take = |rule, what: String, place: &str, other: &str| {
+        if plan.made.contains(other) {
+            return;
+        }
         hits.push(Hit::at(rule, what, place));
         hits.extend(seen.containers.get(other).into_iter().flat_map(|facts| inspected::shared(facts, seen)));
     };

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    Gateway, Verdict,
+    Gateway,
     body::Finding,
     caller::Caller,
     catalogue::Run,
-    facts,
+    decision::{Verdict, facts},
     forward::Routed,
     policy::{self, Decision},
 };

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     body::{self, Finding},
+    decision::weighed,
     policy::{Decision, Facts},
 };
 use crate::{
@@ -130,7 +131,7 @@ impl ForeignJudge {
             loses: plan.loses,
             confirm: Confirm::Never,
         };
-        match super::weighed(&facts, &plan, limits, self.own_container.as_deref()) {
+        match weighed(&facts, &plan, limits, self.own_container.as_deref()) {
             Decision::Allow => {
                 notes.extend(findings.into_iter().filter(Finding::is_noted).map(|finding| finding.value));
                 Ok(Ruling { document, subject, notes })
@@ -204,6 +205,7 @@ async fn case(foreign: &Foreign<'_>, looking: &Docker) -> Result<Case> {
     let sent = document.as_ref().unwrap_or(&Value::Null);
     plan = match (method, template) {
         ("POST", "/containers/create") => {
+            plan.made = body::shared_by(sent).filter(|id| looking.has_made(id)).map(str::to_owned).collect();
             of_container(plan, sent, looking).await?.sending(BodyKind::Container, sent)?
         }
         ("POST", "/containers/{id}/update") => plan.sending(BodyKind::Update, sent)?,

@@ -64,7 +64,7 @@ pub(super) struct Work {
     course: Course,
     reports: Reports,
     task: AbortHandle,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<Arc<Outcome>>>,
     ended: Arc<OnceLock<(Instant, Timestamp)>>,
     stopped: AtomicBool,
 }
@@ -80,7 +80,7 @@ pub(super) enum Stopped {
 
 /// What a call's own task holds to say how it ended.
 pub(super) struct Ending {
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<Arc<Outcome>>>,
     ended: Arc<OnceLock<(Instant, Timestamp)>>,
 }
 
@@ -88,7 +88,7 @@ impl Ending {
     /// Says how the call ended.
     pub(super) fn with(self, outcome: Outcome) {
         self.ended.get_or_init(|| (Instant::now(), Timestamp::now()));
-        self.outcome.send_replace(Some(outcome));
+        self.outcome.send_replace(Some(Arc::new(outcome)));
     }
 }
 
@@ -109,20 +109,20 @@ impl Work {
         Arc::new(Self { tool, principal, began, record, course, reports, task, outcome, ended, stopped })
     }
 
-    /// Waits for its end.
-    pub(super) async fn end(&self) -> Outcome {
+    /// Waits for its end; the outcome is the waiter's own where nobody keeps the work any more.
+    pub(super) async fn end(&self) -> Arc<Outcome> {
         let mut outcome = self.outcome.clone();
         match outcome.wait_for(Option::is_some).await {
-            Ok(ended) => ended.clone().unwrap_or_else(|| Err(taken_back())),
+            Ok(ended) => ended.clone().unwrap_or_else(|| Arc::new(Err(taken_back()))),
             // Its task was cut off, or broke beyond what it catches itself.
-            Err(_) if self.was_stopped() => Err(taken_back()),
-            Err(_) => Err(Error::internal(format!("{} met a defect of Quaymaster", self.tool)).into()),
+            Err(_) if self.was_stopped() => Arc::new(Err(taken_back())),
+            Err(_) => Arc::new(Err(Error::internal(format!("{} met a defect of Quaymaster", self.tool)).into())),
         }
     }
 
     /// How it ended, if it has.
     pub(super) fn outcome(&self) -> Option<Outcome> {
-        let outcome = self.outcome.borrow().clone();
+        let outcome = self.outcome.borrow().as_deref().cloned();
         outcome.or_else(|| self.ended.get().map(|_| Err(taken_back())))
     }
 

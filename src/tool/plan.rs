@@ -1,6 +1,6 @@
 //! What a tool may do, and what one call of it is going to do: said before anything but reads is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -90,6 +90,8 @@ pub struct Plan {
     pub images: Vec<String>,
     /// Whether it runs code in its containers or puts files into them: then they are judged by what they are.
     pub enters: bool,
+    /// Containers that this very call has made: what is theirs is no other's.
+    pub made: BTreeSet<String>,
     /// Labels of what will be sent that the caller did not type, by name.
     pub marks: BTreeMap<String, String>,
     /// Whether it loses state that no call brings back, although its tool only changes things.
@@ -149,6 +151,7 @@ impl Plan {
             opens: false,
             images: Vec::new(),
             enters: false,
+            made: BTreeSet::new(),
             marks: BTreeMap::new(),
             loses: false,
         }

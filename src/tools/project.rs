@@ -5,6 +5,7 @@
 //! the result, and no file.
 
 mod bodies;
+mod contexts;
 mod copies;
 mod named;
 mod rehearsal;
@@ -12,13 +13,17 @@ mod rendered;
 mod stack;
 mod told;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use bodies::PROJECT;
+pub(crate) use bodies::{PROJECT, SERVICE};
+use contexts::Contexts;
 use copies::{Copies, Copying, below};
 pub(crate) use rehearsal::{Change, Rehearsal, Step};
 use rendered::NOWHERE;
@@ -27,7 +32,7 @@ pub(crate) use told::Told;
 
 use crate::{
     docker::{
-        Docker,
+        Docker, Filters, Target,
         cli::{Cli, positional},
         judge::Mark,
         names::quote,
@@ -246,24 +251,54 @@ impl Rendered {
     /// now, to which an approval is bound.
     ///
     /// # Errors
-    /// `internal` when a document cannot be written.
-    pub(crate) fn planned(&self, plan: Plan) -> Result<Plan> {
+    /// `internal` when a document cannot be written; those of the look at what is there.
+    pub(crate) async fn planned(&self, plan: Plan, reading: &Docker) -> Result<Plan> {
         let services: Vec<String> = self.services().map(|(name, _)| name.to_owned()).collect();
         let plan = self.images().fold(plan, Plan::using);
         let kinds = [BodyKind::Container, BodyKind::Build, BodyKind::Volume, BodyKind::Network];
-        self.planned_for(plan, &services, &kinds)
+        self.planned_for(plan, &services, &kinds, reading).await
     }
 
     /// The same for some services and some kinds of documents, without their images.
     ///
     /// # Errors
     /// As [`Rendered::planned`].
-    pub(crate) fn planned_for(&self, mut plan: Plan, services: &[String], kinds: &[BodyKind]) -> Result<Plan> {
-        for (kind, document) in bodies::bodies(self, services).into_iter().filter(|(kind, _)| kinds.contains(kind)) {
+    pub(crate) async fn planned_for(
+        &self,
+        mut plan: Plan,
+        services: &[String],
+        kinds: &[BodyKind],
+        reading: &Docker,
+    ) -> Result<Plan> {
+        let share = self
+            .services()
+            .any(|(name, service)| services.iter().any(|chosen| chosen == name) && bodies::shares(service));
+        let there =
+            if share && kinds.contains(&BodyKind::Container) { self.there(reading).await? } else { BTreeMap::new() };
+        for (kind, document) in
+            bodies::bodies(self, services, &there).into_iter().filter(|(kind, _)| kinds.contains(kind))
+        {
             plan = plan.sending(kind, &document)?;
         }
         plan.marks.insert(PROJECT.to_owned(), self.name.clone());
         Ok(plan.on([self.object()]))
+    }
+
+    /// The ids of the containers that its services have, by service.
+    async fn there(&self, reading: &Docker) -> Result<BTreeMap<String, Vec<String>>> {
+        let target = Target::new("/containers/json")
+            .only(&["Id", "Labels"])
+            .query("all", "1")
+            .filters(&Filters::default().with("label", [format!("{PROJECT}={}", self.name)]));
+        let mut there = BTreeMap::<String, Vec<String>>::new();
+        for container in reading.json(target).await?.as_array().into_iter().flatten() {
+            let service = container.get("Labels").and_then(|labels| labels.get(SERVICE)?.as_str());
+            let id = container.get("Id").and_then(Value::as_str);
+            if let (Some(service), Some(id)) = (service, id) {
+                there.entry(service.to_owned()).or_default().push(id.to_owned());
+            }
+        }
+        Ok(there)
     }
 
     /// The project as an object: who says yes says it to this definition.
@@ -327,6 +362,7 @@ pub(crate) fn composing(project: &str, docker: &Docker, call: &Call) -> Result<C
     Ok(cli
         .variable("DOCKER_BUILDKIT", "0")
         .variable("COMPOSE_ANSI", "never")
+        .sifting(Contexts(call.files().sieve()))
         .marking(Mark::Prefix("com.docker.compose."))
         .marking(Mark::Exact(PROJECT.to_owned(), project.to_owned())))
 }

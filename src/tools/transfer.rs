@@ -16,8 +16,8 @@ use super::view;
 use crate::{
     docker::stream as wire,
     error::{Error, Kind, Result},
-    files::Draft,
-    tool::{Call, Progress},
+    files::{Draft, LeftOut},
+    tool::{Call, Progress, text::count},
 };
 
 /// How long a daemon may prepare what it sends, or work on what it got: engines copy an image before they send it.
@@ -34,6 +34,15 @@ pub(crate) fn received(bytes: wire::Bytes) -> impl Stream<Item = Result<Bytes>> 
             Ok(None) => None,
             Err(error) => Some((Err(error), None)),
         }
+    })
+}
+
+/// What is to be said of a build context, some of whose files were not sent though nothing in it says so.
+pub(crate) fn secrets_left_out(left_out: &LeftOut) -> Option<String> {
+    let secret = left_out.secret();
+    (secret > 0).then(|| {
+        let many = count(usize::try_from(secret).unwrap_or(usize::MAX), "file");
+        format!("{many} with a name of secrets left out of the context: the person can name them in files.allow")
     })
 }
 

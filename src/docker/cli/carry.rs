@@ -2,12 +2,13 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::{
@@ -19,6 +20,7 @@ use serde_json::Value;
 use tokio::io::copy_bidirectional;
 
 use super::{
+    Sieve,
     proxy::{Passage, said},
     request::{self, Asked, Load},
 };
@@ -96,7 +98,7 @@ impl<T: Unpin> hyper::body::Body for Held<T> {
 ///
 /// # Errors
 /// What refuses it, and what the connection to the engine failed with; an error of the engine is an answer.
-pub(super) async fn carry(request: Request<Incoming>, passage: &Passage) -> Result<Carried> {
+pub(super) async fn carry(request: Request<Incoming>, passage: &Arc<Passage>) -> Result<Carried> {
     let (parts, body) = request.into_parts();
     let mut asked = request::read(&parts)?;
     let docker = passage.docker.apart();
@@ -158,7 +160,7 @@ fn admitted(asked: &Asked, docker: &Docker, has_body: bool) -> Result<()> {
 }
 
 /// The body that is sent: what was understood and judged, or an archive as it comes.
-async fn judged(asked: &mut Asked, body: Incoming, docker: &Docker, passage: &Passage) -> Result<Body> {
+async fn judged(asked: &mut Asked, body: Incoming, docker: &Docker, passage: &Arc<Passage>) -> Result<Body> {
     let load = request::load(asked);
     let bytes = match load {
         Load::Json => Limited::new(body, LARGEST_DOCUMENT)
@@ -168,7 +170,10 @@ async fn judged(asked: &mut Asked, body: Incoming, docker: &Docker, passage: &Pa
             .to_bytes(),
         Load::Stream => {
             rule(asked, &[], docker, passage).await?;
-            return Ok(body.map_err(Into::into).boxed_unsync());
+            return Ok(match &passage.sieve {
+                Some(sieve) if asked.wire.route.template == "/build" => sifted(body, &**sieve, passage.clone()),
+                _ => body.map_err(Into::into).boxed_unsync(),
+            });
         }
         Load::None if body.is_end_stream() => Bytes::new(),
         // The engine would take nothing from it, unless it is one that no test has met.
@@ -190,6 +195,23 @@ async fn judged(asked: &mut Asked, body: Incoming, docker: &Docker, passage: &Pa
         .into_parts();
     let head: Parts = head;
     docker.judged(&head, body).await
+}
+
+/// A build context, without what must not be sent.
+fn sifted(body: Incoming, sieve: &dyn Sieve, passage: Arc<Passage>) -> Body {
+    let came = body
+        .into_data_stream()
+        .map(|piece| piece.map_err(|error| Error::cancelled("a build context was cut off").detail(error.to_string())));
+    let frames = sieve.sift(Box::pin(came)).map(move |piece| match piece {
+        Ok(piece) => Ok(Frame::data(piece)),
+        Err(error) => {
+            // Else it would be told that the engine had hung up.
+            let refusal = Error::denied("the build context cannot be looked through, so it is not sent");
+            passage.refuse(&refusal.detail(error.to_string()));
+            Err(error.to_string().into())
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
 }
 
 /// Asks the judge about what changes anything; answers the document to send.

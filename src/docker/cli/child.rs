@@ -43,8 +43,21 @@ struct Running {
 pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source, &str) + Send + Sync)) -> Result<Ran> {
     // A program that finds nobody to speak to says so in its own words, and not in ours.
     cli.docker.engine().await?;
-    let Cli { docker, found, plugin, variables, logins, marks, input, directory, prefix, private, kept, any_status } =
-        cli;
+    let Cli {
+        docker,
+        found,
+        plugin,
+        variables,
+        logins,
+        marks,
+        input,
+        directory,
+        sieve,
+        prefix,
+        private,
+        kept,
+        any_status,
+    } = cli;
     let (home, found) = tokio::task::spawn_blocking(move || Home::make(&found, &logins).map(|home| (home, found)))
         .await
         .map_err(|error| Error::internal("a private directory cannot be made").detail(error.to_string()))??;
@@ -73,7 +86,7 @@ pub(super) async fn run(cli: Cli, arguments: Vec<String>, told: &(dyn Fn(Source,
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     // It was not awaited yet, so it has its number.
     let group = Group::of(&child).ok_or_else(|| Error::internal("a program has no number"))?;
-    let proxy = Proxy::serve(listener, docker.clone(), marks, group);
+    let proxy = Proxy::serve(listener, docker.clone(), marks, sieve, group);
     let mut running = Running { docker, group, child: Some(child), home: Some(home), private, proxy: Some(proxy) };
     let (status, output, messages) = running.attend(pipes, &input, kept, prefix.as_deref(), told).await?;
     let notes = running.proxy.as_ref().map(Proxy::told).unwrap_or_default();
@@ -194,10 +207,10 @@ fn concluded(what: &str, status: ExitStatus, output: Beginning, messages: &Endin
     if let Some(refusal) = reasons.into_iter().find_map(first) {
         return Err(refusal.clone().detail(last));
     }
+    notes.push("what it had done by then stays done: look at the objects before you repeat it".to_owned());
     let how = match status.code() {
         Some(code) => format!("ended with status {code}"),
         None => "was ended by a signal".to_owned(),
     };
-    Err(Error::docker(format!("docker {what} {how}: {last}"))
-        .hint("what it had done by then stays done: look at the objects before you repeat it"))
+    Err(Error::docker(format!("docker {what} {how}: {last}")).hint(notes.join("; ")))
 }

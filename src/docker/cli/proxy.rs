@@ -17,7 +17,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use super::{carry, group::Group};
+use super::{Sieve, carry, group::Group};
 use crate::{
     docker::{Docker, judge::Mark, pool::Body},
     error::{Error, Kind},
@@ -45,6 +45,7 @@ pub(super) struct Told {
 pub(super) struct Passage {
     pub(super) docker: Docker,
     pub(super) marks: Vec<Mark>,
+    pub(super) sieve: Option<Arc<dyn Sieve>>,
     told: Mutex<Told>,
     /// The connections that are handed over to another protocol; they end with the run.
     pub(super) bridges: Mutex<JoinSet<()>>,
@@ -60,7 +61,7 @@ impl Passage {
         }
     }
 
-    fn refuse(&self, error: &Error) {
+    pub(super) fn refuse(&self, error: &Error) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = told.refusals.iter().any(|known| known.message() == error.message());
         // What is not there is asked for all the time.
@@ -82,14 +83,22 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Serves the processes of a group, and nobody else.
-    pub(super) fn serve(listener: UnixListener, docker: Docker, marks: Vec<Mark>, group: Group) -> Self {
-        let passage = Arc::new(Passage { docker, marks, told: Mutex::default(), bridges: Mutex::default() });
+    pub(super) fn serve(
+        listener: UnixListener,
+        docker: Docker,
+        marks: Vec<Mark>,
+        sieve: Option<Arc<dyn Sieve>>,
+        group: Group,
+    ) -> Self {
+        let passage = Arc::new(Passage { docker, marks, sieve, told: Mutex::default(), bridges: Mutex::default() });
         let serving = tokio::spawn(accept(listener, passage.clone(), group)).abort_handle();
         Self { passage, serving }
     }
 
     /// What happened so far that its programs may not have said.
     pub(super) fn told(&self) -> Told {
+        let left_out = self.passage.sieve.as_ref().and_then(|sieve| sieve.note());
+        self.passage.note(left_out.into_iter().collect());
         std::mem::take(&mut self.passage.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

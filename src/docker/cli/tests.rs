@@ -102,7 +102,7 @@ impl Rig {
         let host = fleet.host("lab").unwrap();
         let docker = host.with_ceiling(ceiling).judged_by(Arc::new(Lenient));
         let listener = UnixListener::bind(directory.path().join("private.sock")).unwrap();
-        let proxy = Some(Proxy::serve(listener, docker.clone(), Vec::new(), group));
+        let proxy = Some(Proxy::serve(listener, docker.clone(), Vec::new(), None, group));
         Self { directory, seen, docker, proxy }
     }
 

@@ -467,6 +467,18 @@ fn namespaces_and_volumes_of_others() {
 }
 
 #[test]
+fn what_the_call_itself_has_made_is_no_others() {
+    let mut plan = plan(
+        BodyKind::Container,
+        json!({"HostConfig": {"NetworkMode": "container:plain", "VolumesFrom": ["privileged", "plain:ro"]}}),
+    );
+    assert_eq!(shared_by(&plan.bodies[0].document).collect::<Vec<_>>(), ["plain", "privileged", "plain"]);
+    plan.made = ["plain".to_owned()].into();
+    let rules = rules(&plan);
+    assert!(rules.contains(&Rule::VolumesFrom) && !rules.contains(&Rule::ContainerNamespace), "{rules:?}");
+}
+
+#[test]
 fn volumes_of_others() {
     let rules = |volume: &str, project: &str| {
         let labels = if project.is_empty() { Value::Null } else { json!({"com.docker.compose.project": project}) };

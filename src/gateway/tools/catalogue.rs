@@ -15,7 +15,7 @@ use crate::{
     gateway::{
         caller::Caller,
         catalogue::{Entry, groups},
-        facts,
+        decision::facts,
         policy::{self, Decision},
     },
     tool::{

@@ -86,7 +86,7 @@ impl Tool for ComposeBuild {
         let plan = Plan::declared(Self::ACCESS);
         // The classic builder, which the guard can look into, ends nothing.
         let plan = if self.buildkit { plan.opening() } else { plan.at_most(Effect::Mutate) };
-        let plan = rendered.planned_for(plan, &services, &[BodyKind::Build])?;
+        let plan = rendered.planned_for(plan, &services, &[BodyKind::Build], reading).await?;
         Ok(rendered.images_of(&services).fold(plan, Plan::using))
     }
 
@@ -97,12 +97,13 @@ impl Tool for ComposeBuild {
         let mut arguments = vec!["build".to_owned()];
         arguments.extend(self.no_cache.then(|| "--no-cache".to_owned()));
         arguments.extend(self.pull.then(|| "--pull".to_owned()));
-        let cli = rendered.compose(docker, call)?;
         let cli = if self.buildkit {
+            let private = call.programs().private()?;
+            let cli = rendered.for_buildkit(&private, call.files()).await?.compose(docker, call)?.holding(&private);
             // Without a name of its own it would look for another builder where this one fails.
             cli.variable("DOCKER_BUILDKIT", "1").variable("BUILDX_BUILDER", "default")
         } else {
-            cli
+            rendered.compose(docker, call)?
         };
         run(cli, &rendered, arguments, services, "built", docker, call).await
     }
@@ -123,7 +124,7 @@ impl Tool for ComposePull {
     async fn plan(&self, reading: &Docker, call: &Call) -> Result<Plan> {
         let rendered = self.chosen.rendered(reading, call).await?;
         let services = chosen(&rendered, &self.services, "image")?;
-        let plan = rendered.planned_for(Plan::declared(Self::ACCESS), &services, &[])?;
+        let plan = rendered.planned_for(Plan::declared(Self::ACCESS), &services, &[], reading).await?;
         Ok(rendered.images_of(&services).fold(plan, Plan::using))
     }
 

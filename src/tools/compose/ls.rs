@@ -13,7 +13,7 @@ use crate::{
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing,
-        project::PROJECT,
+        project::{PROJECT, SERVICE},
         view::{clipped, few, text},
     },
 };
@@ -106,8 +106,7 @@ fn rows(host: &str, containers: &[Value]) -> Vec<Row> {
         let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
         counts.sort_by_key(|(state, _)| *state != "running");
         let status = counts.iter().map(|(state, number)| format!("{}({number})", clipped(state, LONGEST)));
-        let services: BTreeSet<&str> =
-            containers.iter().filter_map(|container| label(container, "com.docker.compose.service")).collect();
+        let services: BTreeSet<&str> = containers.iter().filter_map(|container| label(container, SERVICE)).collect();
         Row {
             host: host.to_owned(),
             project: clipped(project, LONGEST),
@@ -137,7 +136,7 @@ mod tests {
     fn a_project_is_the_sum_of_its_containers() {
         let container = |project: &str, service: &str, state: &str, status: &str| {
             json!({"State": state, "Status": status, "Labels": {
-                PROJECT: project, "com.docker.compose.service": service,
+                PROJECT: project, SERVICE: service,
                 CONFIG_FILES: "/home/ana/shop/compose.yaml,C:\\shop\\compose.prod.yaml",
             }})
         };

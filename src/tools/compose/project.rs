@@ -10,13 +10,12 @@ use crate::{
     tool::Object,
     tools::{
         listing::Labels,
-        project::PROJECT,
+        project::{PROJECT, SERVICE},
         view::{clipped, container_name, few, filter, text},
     },
 };
 
 /// The labels that compose gives its containers.
-const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 const DEPENDS_ON: &str = "com.docker.compose.depends_on";

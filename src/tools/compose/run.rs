@@ -95,7 +95,7 @@ impl Tool for ComposeRun {
         let plan = rendered.images_of(&chosen).fold(plan, Plan::using);
         let variables: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let command = json!({"Cmd": self.command, "Env": variables, "Privileged": false});
-        rendered.planned_for(plan, &chosen, &kinds)?.sending(BodyKind::Exec, &command)
+        rendered.planned_for(plan, &chosen, &kinds, reading).await?.sending(BodyKind::Exec, &command)
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Text> {

@@ -123,7 +123,7 @@ impl Tool for ComposeUp {
             let Some(name) = step.what.strip_prefix("container ") else { continue };
             plan = plan.on_listed(reading.container("project", name).await)?;
         }
-        rendered.planned(plan)
+        rendered.planned(plan, reading).await
     }
 
     async fn call(self, docker: &Docker, plan: Plan, call: &Call) -> Result<Upped> {

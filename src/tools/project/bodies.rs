@@ -3,6 +3,8 @@
 //! The CLI's own requests are judged again when they come. What is written here only has to say the same of whatever a
 //! rule is about.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::Rendered;
@@ -10,6 +12,8 @@ use crate::tool::BodyKind;
 
 /// The label by which the containers and volumes of a project know each other.
 pub(crate) const PROJECT: &str = "com.docker.compose.project";
+/// The label that says which of its services a container is.
+pub(crate) const SERVICE: &str = "com.docker.compose.service";
 
 /// The fields of a service that the engine has under another name in `HostConfig`, with the same values.
 const SAME: &[(&str, &str)] = &[
@@ -32,12 +36,30 @@ const SAME: &[(&str, &str)] = &[
 ];
 
 /// Every document of these services that a rule can be about, and of the project's volumes and networks.
-pub(super) fn bodies(project: &Rendered, chosen: &[String]) -> Vec<(BodyKind, Value)> {
+///
+/// `there` are the containers that its services have already, by their ids: sharing what is theirs is a question of its
+/// own. Those that the run makes are judged themselves.
+pub(super) fn bodies(
+    project: &Rendered,
+    chosen: &[String],
+    there: &BTreeMap<String, Vec<String>>,
+) -> Vec<(BodyKind, Value)> {
     let plain = undoubled(project.document.clone());
     let services = plain.get("services").and_then(Value::as_object).into_iter().flatten();
     let mut bodies = Vec::new();
     for (_, service) in services.filter(|(name, _)| chosen.contains(name)) {
-        bodies.push((BodyKind::Container, container(project, service, &plain)));
+        let document = container(project, service, &plain);
+        for (field, other) in shared(service) {
+            for id in there.get(other).into_iter().flatten() {
+                let mut document = document.clone();
+                if let Some(host) = document.get_mut("HostConfig").and_then(Value::as_object_mut) {
+                    let other = if field == "VolumesFrom" { json!([id]) } else { json!(format!("container:{id}")) };
+                    host.insert(field.to_owned(), other);
+                }
+                bodies.push((BodyKind::Container, document));
+            }
+        }
+        bodies.push((BodyKind::Container, document));
         if let Some(build) = service.get("build").filter(|build| build.is_object()) {
             bodies.push((BodyKind::Build, of_build(build)));
         }
@@ -207,6 +229,22 @@ fn others(service: &Value) -> impl Iterator<Item = Value> {
     named.filter_map(|name| name.strip_prefix("container:")).map(Value::from)
 }
 
+/// The services of the project whose containers' namespaces or volumes a service shares, with the engine's field.
+fn shared(service: &Value) -> impl Iterator<Item = (&'static str, &str)> {
+    let modes = [("network_mode", "NetworkMode"), ("pid", "PidMode"), ("ipc", "IpcMode")];
+    let modes = modes
+        .into_iter()
+        .filter_map(|(name, field)| Some((field, service.get(name)?.as_str()?.strip_prefix("service:")?)));
+    let volumes = items(service, "volumes_from").filter_map(Value::as_str);
+    let volumes = volumes.filter(|name| !name.starts_with("container:"));
+    modes.chain(volumes.map(|name| ("VolumesFrom", name.split(':').next().unwrap_or_default())))
+}
+
+/// Whether a service shares what is another's of the project.
+pub(super) fn shares(service: &Value) -> bool {
+    shared(service).next().is_some()
+}
+
 fn device(device: &Value) -> Value {
     let name = match device {
         Value::String(device) => device.split(':').next().unwrap_or_default(),
@@ -277,7 +315,7 @@ mod tests {
                         "there": {"name": "there", "external": true}},
             "networks": {"default": {"name": "shop_default"}},
         });
-        let bodies = bodies(&project(document), &["web".to_owned()]);
+        let bodies = bodies(&project(document), &["web".to_owned()], &BTreeMap::new());
         let kinds: Vec<BodyKind> = bodies.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(kinds, [BodyKind::Container, BodyKind::Build, BodyKind::Volume, BodyKind::Network]);
         let body = &bodies[0].1;

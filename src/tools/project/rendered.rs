@@ -168,17 +168,19 @@ impl Rendered {
     }
 }
 
-fn text(value: Option<&Value>) -> Option<&str> {
+pub(super) fn text(value: Option<&Value>) -> Option<&str> {
     value.and_then(Value::as_str)
 }
 
 /// Whether a context is fetched and not read here.
-fn is_address(context: &str) -> bool {
+pub(super) fn is_address(context: &str) -> bool {
     context.contains("://") || context.starts_with("git@") || context.starts_with("github.com/")
 }
 
 /// A path of this machine below an allowed root.
 async fn inside(files: &Files, key: &str, path: &str, kind: files::Kind) -> Result<()> {
+    // As the CLI will read it: the dollar signs of a project that was put together are doubled.
+    let path = &path.replace("$$", "$");
     match files.kind(key, path).await {
         Ok(found) if found == kind => Ok(()),
         Ok(_) if kind == files::Kind::File => {

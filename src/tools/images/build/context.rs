@@ -11,8 +11,11 @@ use crate::{
     docker::{Docker, names::quote},
     error::{Error, Result},
     files::{self, Directory, LeftOut},
-    tool::{Call, text::count},
-    tools::dockerfile::{self, Taken},
+    tool::Call,
+    tools::{
+        dockerfile::{self, Taken},
+        transfer::secrets_left_out,
+    },
 };
 
 /// The largest Dockerfile, and the largest `.dockerignore`, in bytes.
@@ -142,11 +145,7 @@ impl Context {
     /// What of the directory was not sent though nothing in it says so.
     pub(super) fn note(&self) -> Option<String> {
         let From::Directory { left_out, .. } = &self.from else { return None };
-        let secret = left_out.secret();
-        (secret > 0).then(|| {
-            let many = count(usize::try_from(secret).unwrap_or(usize::MAX), "file");
-            format!("{many} with a name of secrets left out of the context: the person can name them in files.allow")
-        })
+        secrets_left_out(left_out)
     }
 }
 
