@@ -3,13 +3,14 @@
 //! It translates and decides nothing: tools, resources and prompts all become calls of the gateway.
 
 mod asking;
+mod beat;
 mod completion;
 mod prompts;
 mod resources;
 mod stdio;
 mod tools;
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -29,6 +30,7 @@ use crate::{
     gateway::{Gateway, caller::Caller},
     redact,
 };
+use beat::Beat;
 pub use stdio::LONGEST_LINE;
 
 /// How long what was sent and must not be cut may go on after the client has left.
@@ -71,12 +73,13 @@ struct Server {
     gateway: Arc<Gateway>,
     tools: Arc<[Tool]>,
     left: CancellationToken,
+    beat: Beat,
 }
 
 impl Server {
     fn new(gateway: Arc<Gateway>, left: CancellationToken) -> Self {
         let tools = gateway.catalogue().listed().map(|entry| tools::describe(entry, gateway.config())).collect();
-        Self { gateway, tools, left }
+        Self { gateway, tools, left, beat: Beat::default() }
     }
 
     /// Who makes a request, as far as the protocol tells.
@@ -96,7 +99,8 @@ impl Server {
         call: impl FnOnce(CancellationToken) -> F,
     ) -> T {
         let either = self.left.child_token();
-        let mut call = pin!(call(either.clone()));
+        // In a box: the SDK moves the future that this one is a part of several times.
+        let mut call = Box::pin(call(either.clone()));
         tokio::select! {
             biased;
             answer = &mut call => return answer,
@@ -133,6 +137,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send + '_ {
         let caller = self.caller(&context);
+        self.beat.call();
         async move {
             let call = |cancelled| tools::call(&self.gateway, request, &context, caller, cancelled);
             self.cancellable(&context.ct, call).await
@@ -190,7 +195,7 @@ impl ServerHandler for Server {
     ) -> Result<GetPromptResponse, ErrorData> {
         let caller = self.caller(&context);
         let arguments = request.arguments.unwrap_or_default();
-        let got = prompts::get(&self.gateway, caller, &request.name, &arguments).await;
+        let got = Box::pin(prompts::get(&self.gateway, caller, &request.name, &arguments)).await;
         got.map(Into::into).map_err(|error| protocol_error(&error))
     }
 }

@@ -44,20 +44,57 @@ pub fn shown(text: &str) -> String {
     }
 }
 
+/// How much of a document is looked at at once.
+const PIECE: usize = 64 << 10;
+
 /// The same for every text of an answer, at any depth; most have nothing to hide and stay untouched.
 pub fn texts(document: &mut Value) {
+    // All of them together are soon looked through: they are short, and what takes time is to begin.
+    let mut together = String::new();
+    if !(is_clean_so_far(document, &mut together) && is_clean(&together)) {
+        each_text(document);
+    }
+}
+
+/// Adds all texts of a document to what is looked at together, and looks at it whenever it is long.
+fn is_clean_so_far(document: &Value, together: &mut String) -> bool {
+    let mut add = |text: &str| {
+        together.push_str(text);
+        together.push('\n');
+        let is_clean = together.len() < PIECE || is_clean(together);
+        if together.len() >= PIECE {
+            together.clear();
+        }
+        is_clean
+    };
+    match document {
+        Value::String(text) => add(text),
+        Value::Array(items) => items.iter().all(|item| is_clean_so_far(item, together)),
+        Value::Object(fields) => {
+            fields.keys().all(|name| add(name)) && fields.values().all(|value| is_clean_so_far(value, together))
+        }
+        _ => true,
+    }
+}
+
+/// Whether nothing in a text could be masked or stripped, whatever stands before and behind it.
+fn is_clean(text: &str) -> bool {
+    !shapes::has_anchor(text) && matches!(plain::stripped(text), std::borrow::Cow::Borrowed(_))
+}
+
+fn each_text(document: &mut Value) {
     match document {
         Value::String(text) => {
             if let Some(changed) = changed(text) {
                 *text = changed;
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(texts),
+        Value::Array(items) => items.iter_mut().for_each(each_text),
         Value::Object(fields) => {
             if fields.keys().any(|name| changed(name).is_some()) {
                 *fields = std::mem::take(fields).into_iter().map(|(name, value)| (shown(&name), value)).collect();
             }
-            fields.values_mut().for_each(texts);
+            fields.values_mut().for_each(each_text);
         }
         _ => {}
     }
@@ -66,7 +103,7 @@ pub fn texts(document: &mut Value) {
 /// The same for every line of a text, each by itself: what one holds does not reach into the next.
 #[must_use]
 pub fn lines(text: String) -> String {
-    if text.split('\n').all(|line| changed(line).is_none()) {
+    if is_clean(&text) || text.split('\n').all(|line| changed(line).is_none()) {
         return text;
     }
     text.split('\n').map(shown).collect::<Vec<_>>().join("\n")

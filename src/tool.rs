@@ -3,7 +3,7 @@
 mod call;
 pub mod cursor;
 mod hostless;
-pub mod length;
+mod length;
 pub mod page;
 mod plan;
 pub mod plans;
@@ -162,13 +162,22 @@ pub struct Answer {
     pub text: String,
     /// Whether both were made so that they may leave.
     is_presentable: bool,
+    /// The bytes of the data as compact JSON, where they were counted.
+    counted: Option<usize>,
 }
 
 impl Answer {
     /// An answer of a tool's own making.
     #[must_use]
     pub fn new(structured: Option<Json>, text: String) -> Self {
-        Self { structured, text, is_presentable: false }
+        Self { structured, text, is_presentable: false, counted: None }
+    }
+
+    /// The bytes of both channels together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let counted = self.counted.or_else(|| self.structured.as_ref().map(length::of));
+        self.text.len() + counted.unwrap_or_default()
     }
 
     /// What may leave of it: text only, and no more than an answer may have in either channel.
@@ -179,11 +188,12 @@ impl Answer {
         if self.is_presentable {
             return self;
         }
+        let mut counted = None;
         let structured = self.structured.map(|fields| {
             let mut document = Value::Object(fields);
             redact::texts(&mut document);
             let Value::Object(mut fields) = document else { return Json::new() };
-            page::fit(&mut fields);
+            counted = Some(page::fit(&mut fields));
             fields
         });
         // Line by line where a line is a row: what one row holds must not reach into the next. Free text was
@@ -192,7 +202,7 @@ impl Answer {
             Some(_) => redact::lines(self.text),
             None => redact::shown(&self.text),
         };
-        Self { structured, text: page::cut(text), is_presentable: true }
+        Self { structured, text: page::cut(text), is_presentable: true, counted }
     }
 }
 
@@ -213,7 +223,7 @@ impl Answer {
         let lines = format!("note: {}\n", notes.join("\nnote: "));
         let summary = self.text.trim_end().rfind('\n').map_or(0, |end| end + 1);
         self.text.insert_str(summary, &lines);
-        self.is_presentable = false;
+        (self.is_presentable, self.counted) = (false, None);
         self
     }
 }
@@ -254,9 +264,9 @@ impl<T: Serialize + JsonSchema + Summary + Send + 'static> Output for T {
         let mut document = Value::Object(structured);
         redact::texts(&mut document);
         let Value::Object(mut structured) = document else { return Err(Error::internal("an answer is not an object")) };
-        page::fit(&mut structured);
+        let counted = Some(page::fit(&mut structured));
         let text = page::cut(redact::lines(text::render(&structured, &summary)));
-        Ok(Answer { structured: Some(structured), text, is_presentable: true })
+        Ok(Answer { structured: Some(structured), text, is_presentable: true, counted })
     }
 }
 

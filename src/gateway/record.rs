@@ -19,7 +19,7 @@ use crate::{
     error::Result,
     redact,
     secret::{SCHEME, random},
-    tool::{Answer, Effect, Json, Permissions, length},
+    tool::{Answer, Effect, Json, Permissions},
 };
 
 /// One call: its opening line is written once it was decided, or at its end if it never was.
@@ -155,7 +155,7 @@ impl Record {
         };
         match outcome {
             Ok(answer) => {
-                closing.bytes = answer.text.len() + answer.structured.as_ref().map_or(0, length::of);
+                closing.bytes = answer.bytes();
             }
             Err(Failure::UnknownTool(error) | Failure::Tool(error)) => {
                 error.kind().as_str().clone_into(&mut closing.outcome);

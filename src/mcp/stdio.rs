@@ -4,9 +4,10 @@ use std::{borrow::Cow, io, sync::Arc};
 
 use rmcp::{
     RoleServer,
+    model::{CallToolRequest, CallToolRequestMethod, ClientRequest, ConstString, JsonRpcMessage, RequestId},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
@@ -148,10 +149,28 @@ fn understand(line: &[u8]) -> Result<RxJsonRpcMessage<RoleServer>, Value> {
     }
     let id = message.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or_default();
     let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
-    serde_json::from_value(message).map_err(|cause| match method {
+    let understood = if is_call(&message) { called(message) } else { serde_json::from_value(message) };
+    understood.map_err(|cause| match method {
         Some(method) => error(&id, -32602, &format!("the parameters of {method:?} cannot be read: {cause}")),
         None => error(&id, -32600, "not a JSON-RPC message"),
     })
+}
+
+/// Whether it can be nothing else than the call of a tool.
+fn is_call(message: &Value) -> bool {
+    let is = |field: &str, text: &str| message.get(field).and_then(Value::as_str) == Some(text);
+    is("jsonrpc", "2.0")
+        && is("method", CallToolRequestMethod::VALUE)
+        && message.get("id").is_some()
+        && message.get("result").is_none()
+        && message.get("error").is_none()
+}
+
+/// The call of a tool, read as such: the SDK would first try the dozen of other requests that it might be.
+fn called(message: Value) -> serde_json::Result<RxJsonRpcMessage<RoleServer>> {
+    let id = RequestId::deserialize(message.get("id").unwrap_or(&Value::Null))?;
+    let call: CallToolRequest = serde_json::from_value(message)?;
+    Ok(JsonRpcMessage::request(ClientRequest::CallToolRequest(call), id))
 }
 
 fn error(id: &Value, code: i32, message: &str) -> Value {
@@ -177,6 +196,30 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_read_as_the_sdk_reads_it() {
+        for params in [
+            json!({"name": "list_hosts"}),
+            json!({"name": "list_hosts", "arguments": {"a": [1, {"b": null}]}, "_meta": {"progressToken": 3, "x": "y"}}),
+            json!({"name": "list_hosts", "arguments": null, "unknown": 1}),
+            json!({"name": 1}),
+            json!({"arguments": {}}),
+            json!([]),
+            Value::Null,
+        ] {
+            for id in [json!(1), json!("a"), json!(1.5), Value::Null] {
+                let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+                assert!(is_call(&message), "{message}");
+                let ours = called(message.clone()).ok().map(|call| format!("{call:?}"));
+                let theirs = serde_json::from_value::<RxJsonRpcMessage<RoleServer>>(message.clone());
+                let theirs = theirs.ok().map(|message| format!("{message:?}"));
+                // What is no call to us may be a request of an unknown kind to the SDK; that is refused later.
+                let theirs = theirs.filter(|theirs| !theirs.contains("CustomRequest"));
+                assert_eq!(ours, theirs, "{message}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_answered_with_its_id() {
         let code = |line: &str| {
             let refusal = understand(line.as_bytes()).err().unwrap();
@@ -185,6 +228,10 @@ mod tests {
         assert_eq!(code("{"), (-32700, Value::Null));
         assert_eq!(code("[]"), (-32600, Value::Null));
         assert_eq!(code("{\"id\": 3}"), (-32600, json!(3)));
+        assert_eq!(
+            code("{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"tools/call\",\"params\":{\"name\":\"x\"}}"),
+            (-32602, Value::Null)
+        );
         assert_eq!(code("{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":[]}"), (-32602, json!(7)));
     }
 }

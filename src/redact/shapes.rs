@@ -179,7 +179,12 @@ fn covered(text: &str, from: usize, to: usize, spans: &[(usize, usize)]) -> Stri
 
 /// Where they stand.
 pub(super) fn spans(text: &str) -> Vec<(usize, usize)> {
-    if is_short_word(text) { Vec::new() } else { find(text).spans }
+    if is_short_word(text) || !has_anchor(text) { Vec::new() } else { find(text).spans }
+}
+
+/// Whether there is anything in a text that would be looked at more closely: without it there is no secret.
+pub(super) fn has_anchor(text: &str) -> bool {
+    FINDER.automaton.is_match(text)
 }
 
 fn find(text: &str) -> Scan<'_> {

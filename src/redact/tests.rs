@@ -319,7 +319,10 @@ proptest! {
         let once = value.clone();
         document(&mut value, &Reveal::default());
         prop_assert_eq!(&value, &once);
+        let mut each = value.clone();
+        each_text(&mut each);
         texts(&mut value);
+        prop_assert_eq!(&value, &each, "together they are what each is by itself");
         let left = value.clone();
         texts(&mut value);
         prop_assert_eq!(value, left);

@@ -8,7 +8,7 @@ use super::Json;
 
 /// The bytes of an object as compact JSON.
 #[must_use]
-pub fn of(fields: &Json) -> usize {
+pub(super) fn of(fields: &Json) -> usize {
     let inner: usize = fields.iter().map(|(name, value)| of_text(name) + 1 + of_value(value)).sum();
     framed(inner, fields.len())
 }

@@ -18,15 +18,23 @@ pub const USUAL_ANSWER: usize = 6_000;
 /// The bytes that rows have in any case, however much stands beside them.
 const LEAST_ROOM: usize = 2_000;
 
-/// Makes a structured answer fit: shortens the longest lists and texts step by step, and says so.
+/// Makes a structured answer fit: shortens the longest lists and texts step by step, and says so; answers how many
+/// bytes it has as compact JSON.
 ///
 /// Tools page their lists themselves; this is for what no page fits, such as an engine's own document.
-pub fn fit(fields: &mut Json) {
+pub fn fit(fields: &mut Json) -> usize {
+    let mut length = length::of(fields);
     // Most answers have fewer bytes than an answer may have characters.
-    let is_small = |fields: &Json| {
-        length::of(fields) <= LONGEST_ANSWER
-            || serde_json::to_string(fields).is_ok_and(|text| text.chars().count() <= LONGEST_ANSWER)
-    };
+    if length > LONGEST_ANSWER {
+        shorten_by_steps(fields);
+        length = length::of(fields);
+    }
+    length
+}
+
+fn shorten_by_steps(fields: &mut Json) {
+    let is_small =
+        |fields: &Json| serde_json::to_string(fields).is_ok_and(|text| text.chars().count() <= LONGEST_ANSWER);
     let steps = [(500, 8_000), (100, 2_000), (40, 600), (15, 200), (5, 80), (1, 20)];
     for (items, characters) in steps {
         if is_small(fields) {

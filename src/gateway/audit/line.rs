@@ -13,6 +13,8 @@ use crate::{
 const LONGEST_ARGUMENTS: usize = 8 << 10;
 /// The most bytes of any other text.
 const LONGEST_TEXT: usize = 4 << 10;
+/// What a line has room for from the beginning: to grow costs more than the fields.
+const MOST_FIELDS: usize = 24;
 /// The most hosts by name.
 const MOST_HOSTS: usize = 200;
 
@@ -36,7 +38,7 @@ impl Line {
 
     /// Its fields, without those of the chain.
     pub(super) fn fields(&self) -> Json {
-        let mut fields = Json::new();
+        let mut fields = Json::with_capacity(MOST_FIELDS);
         match self {
             Self::Start(opening) => {
                 let Opening { call, caller, tool, via, hosts, effect, permissions, decision, rule, arguments } =
@@ -92,7 +94,7 @@ fn about(fields: &mut Json, event: &str, call: &str, caller: &Caller, tool: &str
 
 /// The line's fields behind its time and number.
 pub(super) fn numbered(seq: u64, fields: Json) -> Json {
-    let mut line = Json::new();
+    let mut line = Json::with_capacity(MOST_FIELDS);
     line.insert("time".into(), moment(Timestamp::now()).into());
     line.insert("seq".into(), seq.into());
     line.extend(fields);
