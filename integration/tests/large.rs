@@ -96,7 +96,7 @@ fn what_a_docker_cli_sends_is_streamed() {
 
 #[test]
 fn what_a_docker_cli_is_sent_is_streamed() {
-    let script = "head -c 209715200 /dev/zero | tr '\\\\0' x | fold -w 1000; echo the end";
+    let script = "head -c 104857600 /dev/zero | tr '\\\\0' x | fold -w 1000; echo the end";
     for link in LINKS {
         let directory = tempfile::tempdir().unwrap();
         let project = format!("services: {{web: {{image: '{}'}}}}\n", lab("LAB_IMAGE"));

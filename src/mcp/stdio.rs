@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
-    sync::{Mutex, mpsc},
+    sync::Mutex,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,35 +22,26 @@ pub const LONGEST_LINE: usize = 4 << 20;
 /// The SDK's transport over two streams.
 ///
 /// Its own one ignores lines that it cannot read, so that the client waits for ever.
-pub(super) struct Transport<W> {
-    received: mpsc::Receiver<RxJsonRpcMessage<RoleServer>>,
+pub(super) struct Transport<R, W> {
+    lines: Lines<R>,
     output: Arc<Mutex<W>>,
+    /// The answer to a line that was no message, while it is written: nothing is read meanwhile.
+    refusing: Option<JoinHandle<()>>,
+    left: CancellationToken,
 }
 
-impl<W: AsyncWrite + Send + Unpin + 'static> Transport<W> {
-    /// Reads in a task of its own; `left` is cancelled when the input ends.
-    pub(super) fn new<R>(input: R, output: W, left: CancellationToken) -> Self
-    where
-        R: AsyncRead + Send + Unpin + 'static,
-    {
-        let output = Arc::new(Mutex::new(output));
-        let (sender, received) = mpsc::channel(64);
-        let errors = output.clone();
-        tokio::spawn(async move {
-            let reading = read(BufReader::with_capacity(64 << 10, input), sender, errors);
-            tokio::select! {
-                ended = reading => if let Err(error) = ended {
-                    tracing::debug!("the input broke: {error}");
-                },
-                () = left.cancelled() => {}
-            }
-            left.cancel();
-        });
-        Self { received, output }
+impl<R: AsyncRead + Unpin, W> Transport<R, W> {
+    /// Reads and writes these; `left` is cancelled when the input ends.
+    pub(super) fn new(input: R, output: W, left: CancellationToken) -> Self {
+        Self { lines: Lines::new(input), output: Arc::new(Mutex::new(output)), refusing: None, left }
     }
 }
 
-impl<W: AsyncWrite + Send + Unpin + 'static> rmcp::transport::Transport<RoleServer> for Transport<W> {
+impl<R, W> rmcp::transport::Transport<RoleServer> for Transport<R, W>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
     type Error = io::Error;
 
     fn name() -> Cow<'static, str> {
@@ -64,8 +56,40 @@ impl<W: AsyncWrite + Send + Unpin + 'static> rmcp::transport::Transport<RoleServ
         async move { write(&output, &message).await }
     }
 
+    /// The next message. The SDK drops this future whenever it has something else to do: all that it has read by
+    /// then is kept.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        self.received.recv().await
+        loop {
+            if let Some(refusing) = &mut self.refusing {
+                refusing.await.ok();
+                self.refusing = None;
+            }
+            let read = tokio::select! {
+                read = self.lines.next() => read,
+                () = self.left.cancelled() => return None,
+            };
+            let line = read.unwrap_or_else(|error| {
+                tracing::debug!("the input broke: {error}");
+                None
+            });
+            let refusal = match line {
+                None => {
+                    self.left.cancel();
+                    return None;
+                }
+                Some(Line::Whole(line)) if line.iter().all(u8::is_ascii_whitespace) => continue,
+                Some(Line::Whole(line)) => match understand(&line) {
+                    Ok(message) => return Some(message),
+                    Err(refusal) => refusal,
+                },
+                Some(Line::TooLong) => {
+                    error(&Value::Null, -32600, &format!("a line is longer than {LONGEST_LINE} bytes"))
+                }
+            };
+            let output = self.output.clone();
+            // In a task of its own: half a line must not be left in the output.
+            self.refusing = Some(tokio::spawn(async move { drop(write(&output, &refusal).await) }));
+        }
     }
 
     async fn close(&mut self) -> Result<(), io::Error> {
@@ -81,61 +105,45 @@ async fn write<W: AsyncWrite + Unpin>(output: &Mutex<W>, message: &impl Serializ
     output.flush().await
 }
 
-async fn read<R, W>(
-    mut input: BufReader<R>,
-    sender: mpsc::Sender<RxJsonRpcMessage<RoleServer>>,
-    output: Arc<Mutex<W>>,
-) -> io::Result<()>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut line = Vec::new();
-    while let Some(whole) = next_line(&mut input, &mut line).await? {
-        if line.iter().all(u8::is_ascii_whitespace) && whole {
-            continue;
-        }
-        let refusal = if whole {
-            match understand(&line) {
-                Ok(message) => {
-                    if sender.send(message).await.is_err() {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                Err(refusal) => refusal,
-            }
-        } else {
-            error(&Value::Null, -32600, &format!("a line is longer than {LONGEST_LINE} bytes"))
-        };
-        write(&output, &refusal).await?;
-    }
-    Ok(())
+/// A line of the input, without its end.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    Whole(Vec<u8>),
+    /// It was longer than [`LONGEST_LINE`], and has been skipped.
+    TooLong,
 }
 
-/// The next line: `true` when it is whole, `false` when it was too long and has been skipped.
-async fn next_line<R: AsyncRead + Unpin>(input: &mut BufReader<R>, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
-    line.clear();
-    let mut whole = true;
-    let mut begun = false;
-    loop {
-        let buffer = input.fill_buf().await?;
-        if buffer.is_empty() {
-            return Ok(begun.then_some(whole));
-        }
-        begun = true;
-        let end = buffer.iter().position(|byte| *byte == b'\n');
-        let taken = end.unwrap_or(buffer.len());
-        if whole && line.len() + taken <= LONGEST_LINE {
-            line.extend_from_slice(buffer.get(..taken).unwrap_or_default());
-        } else {
-            whole = false;
-            line.clear();
-            line.shrink_to(64 << 10);
-        }
-        input.consume(taken + usize::from(end.is_some()));
-        if end.is_some() {
-            return Ok(Some(whole));
+/// Lines as they come, none of which takes more than it may.
+struct Lines<R> {
+    input: BufReader<R>,
+    /// What has come of the line that has not ended yet; nothing where no line has begun.
+    begun: Option<Line>,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    fn new(input: R) -> Self {
+        Self { input: BufReader::with_capacity(64 << 10, input), begun: None }
+    }
+
+    /// The next line; nothing at the end. A future that is dropped loses nothing of it.
+    async fn next(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            let buffer = self.input.fill_buf().await?;
+            if buffer.is_empty() {
+                return Ok(self.begun.take());
+            }
+            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let taken = end.unwrap_or(buffer.len());
+            match self.begun.get_or_insert_with(|| Line::Whole(Vec::new())) {
+                Line::Whole(line) if line.len() + taken <= LONGEST_LINE => {
+                    line.extend_from_slice(buffer.get(..taken).unwrap_or_default());
+                }
+                line => *line = Line::TooLong,
+            }
+            self.input.consume(taken + usize::from(end.is_some()));
+            if end.is_some() {
+                return Ok(self.begun.take());
+            }
         }
     }
 }
@@ -184,15 +192,33 @@ mod tests {
     #[tokio::test]
     async fn long_lines_are_skipped_and_the_next_is_read() {
         let mut bytes = vec![b'x'; LONGEST_LINE + 1];
-        bytes.extend(b"\nshort\nlast");
-        let mut input = BufReader::new(bytes.as_slice());
-        let mut line = Vec::new();
-        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), Some(false));
-        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), Some(true));
-        assert_eq!(line, b"short");
-        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), Some(true));
-        assert_eq!(line, b"last");
-        assert_eq!(next_line(&mut input, &mut line).await.unwrap(), None);
+        bytes.extend(b"\nshort\n\nlast");
+        let mut lines = Lines::new(bytes.as_slice());
+        let whole = |text: &[u8]| Some(Line::Whole(text.to_vec()));
+        assert_eq!(lines.next().await.unwrap(), Some(Line::TooLong));
+        for text in [&b"short"[..], b"", b"last"] {
+            assert_eq!(lines.next().await.unwrap(), whole(text));
+        }
+        assert_eq!(lines.next().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_when_nobody_waits_any_more() {
+        let (mut client, server) = tokio::io::duplex(8);
+        let mut lines = Lines::new(server);
+        for part in ["{\"begin", "ning\": ", "1}\nne", "xt\n"] {
+            client.write_all(part.as_bytes()).await.unwrap();
+            // Polled once and dropped, as the SDK does.
+            let polled = futures_util::poll!(std::pin::pin!(lines.next()));
+            if let std::task::Poll::Ready(line) = polled {
+                let expected = if part.starts_with('1') { "{\"beginning\": 1}" } else { "next" };
+                assert_eq!(line.unwrap(), Some(Line::Whole(expected.as_bytes().to_vec())));
+            } else {
+                assert!(!part.contains('\n'), "{part}");
+            }
+        }
+        drop(client);
+        assert_eq!(lines.next().await.unwrap(), None);
     }
 
     #[test]
