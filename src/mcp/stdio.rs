@@ -132,7 +132,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             if buffer.is_empty() {
                 return Ok(self.begun.take());
             }
-            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let end = memchr::memchr(b'\n', buffer);
             let taken = end.unwrap_or(buffer.len());
             match self.begun.get_or_insert_with(|| Line::Whole(Vec::new())) {
                 Line::Whole(line) if line.len() + taken <= LONGEST_LINE => {

@@ -34,11 +34,14 @@ impl Lines {
     #[must_use]
     pub fn next(&mut self, line: &str) -> String {
         let line = plain::stripped(line);
+        // The beginning of a key is an anchor too.
+        let has_anchor = shapes::has_anchor(&line);
         let shown = match self.inside(&line) {
             Some(shown) => shown,
+            None if !has_anchor && self.masks.is_empty() => line.to_string(),
             None => self.hidden(&line),
         };
-        if line.contains("-----BEGIN ") && shapes::opens(&line) {
+        if has_anchor && line.contains("-----BEGIN ") && shapes::opens(&line) {
             self.block = Some(Block::default());
         }
         shown

@@ -57,7 +57,7 @@ impl JsonLines {
     /// The next line that is not blank.
     async fn line(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
-            while let Some(end) = self.chunk.iter().position(|byte| *byte == b'\n') {
+            while let Some(end) = memchr::memchr(b'\n', &self.chunk) {
                 let part = self.chunk.split_to(end + 1);
                 self.add(&part)?;
                 if let Some(line) = self.take() {

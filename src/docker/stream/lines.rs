@@ -1,5 +1,7 @@
 //! Lines of a log, out of frames or without them; what is too long of one is skipped.
 
+use memchr::memchr;
+
 use super::frames::{Frames, Source};
 use crate::error::Result;
 
@@ -64,7 +66,7 @@ impl Lines {
 fn feed(unfinished: &mut [Unfinished; 2], source: Source, mut data: &[u8], found: &mut impl FnMut(Line)) {
     let [stdout, stderr] = unfinished;
     let unfinished = if source == Source::Stdout { stdout } else { stderr };
-    while let Some(end) = data.iter().position(|byte| *byte == b'\n') {
+    while let Some(end) = memchr(b'\n', data) {
         let (line, rest) = data.split_at(end);
         unfinished.add(line);
         found(unfinished.take(source));
@@ -82,9 +84,11 @@ impl Unfinished {
     }
 
     fn take(&mut self, source: Source) -> Line {
-        let bytes = std::mem::take(&mut self.text);
+        let mut bytes = std::mem::take(&mut self.text);
         let skipped = std::mem::take(&mut self.skipped);
-        let text = String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(&bytes)).into_owned();
+        bytes.pop_if(|last| *last == b'\r');
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         Line { source, text, skipped }
     }
 }

@@ -138,7 +138,14 @@ impl Raw {
             return Self { time: None, task: None, source, text, skipped };
         };
         // The engine repeats the time in front of every piece of a long line.
-        let text = if rest.len() > PIECE { rest.replace(&format!("{stamp} "), "") } else { rest.to_owned() };
+        let text = if rest.len() > PIECE {
+            rest.replace(&format!("{stamp} "), "")
+        } else {
+            let behind = stamp.len() + 1;
+            let mut text = text;
+            text.drain(..behind);
+            text
+        };
         Self { time: Some(time), task: None, source, text, skipped }
     }
 
