@@ -87,8 +87,8 @@ impl Unfinished {
         let mut bytes = std::mem::take(&mut self.text);
         let skipped = std::mem::take(&mut self.skipped);
         bytes.pop_if(|last| *last == b'\r');
-        let text = String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let text =
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         Line { source, text, skipped }
     }
 }
