@@ -40,12 +40,12 @@ impl Stage {
         let web = rig.name("web");
         let networks = [rig.name("front"), rig.name("back")];
         // Networks of their own, so that addresses can be asked for.
-        for (number, network) in networks.iter().enumerate() {
-            let subnet = format!("10.{}.{}.0/24", 100 + number, address(&web));
+        for (network, own) in networks.iter().zip(["front", "back"]) {
+            let subnet = format!("{}.0/24", prefix(&web, own));
             docker(link, &["network", "create", "--subnet", &subnet, network]);
             scrap.network(network.clone());
         }
-        let (ip, volume) = (format!("10.100.{}.9", address(&web)), rig.name("data"));
+        let (ip, volume) = (format!("{}.9", prefix(&web, "front")), rig.name("data"));
         scrap.volume(volume.clone());
         docker(link, &["volume", "create", &volume]);
         let mount = format!("{volume}:/data:ro");
@@ -125,9 +125,11 @@ impl Stage {
     }
 }
 
-/// A number that hardly any other test has.
-fn address(name: &str) -> u8 {
-    name.bytes().fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte))
+/// The beginning of addresses that hardly any other test has.
+fn prefix(name: &str, network: &str) -> String {
+    let bytes = name.bytes().chain(network.bytes());
+    let [high, low] = bytes.fold(7_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())).to_be_bytes();
+    format!("10.{}.{low}", 64 + high % 128)
 }
 
 #[tokio::test]
@@ -154,7 +156,7 @@ async fn everything_goes_over_and_what_is_named_changes() {
                 &format!(r#"{{{{with index .NetworkSettings.Networks "{network}"}}}}{{{{{field}}}}}{{{{end}}}}"#),
             )
         };
-        assert_eq!(place(front, ".IPAddress"), format!("10.100.{}.9", address(&stage.web)), "{link:?}");
+        assert_eq!(place(front, ".IPAddress"), format!("{}.9", prefix(&stage.web, "front")), "{link:?}");
         assert!(
             place(front, "json .Aliases").contains("\"api\"") && place(back, "json .Aliases").contains("\"inner\"")
         );
