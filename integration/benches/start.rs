@@ -84,11 +84,10 @@ pub(crate) async fn measure(lab: &Lab, peers: &Peers, report: &mut Report) -> Re
     Ok(())
 }
 
-/// Name, description and input schema, the last as compact JSON: what a client puts before its model.
+/// Name, description and input schema as compact JSON: what a client puts before its model.
 pub(crate) fn charged(tools: &Value) -> usize {
-    let text = |tool: &Value, field: &str| tool[field].as_str().unwrap_or_default().len();
-    let cost = |tool: &Value| text(tool, "name") + text(tool, "description") + tool["inputSchema"].to_string().len();
-    tools["tools"].as_array().into_iter().flatten().map(cost).sum()
+    let parts = |tool: &Value| json!({"name": tool["name"], "description": tool["description"], "inputSchema": tool["inputSchema"]});
+    tools["tools"].as_array().into_iter().flatten().map(|tool| parts(tool).to_string().len()).sum()
 }
 
 /// How many tools there are.
