@@ -327,7 +327,9 @@ async fn a_command_that_announces_four_gigabytes_or_speaks_nonsense() {
     let gateway = gateway(&[huge.spec("a", "")]);
     let run = json!({"container": "web", "command": ["yes"], "timeout": 2});
     let answered = call(&gateway, "exec_in_container", run.clone(), PATIENCE).await.unwrap();
-    assert!(answered.text.contains("it took longer than 2 s"), "{}", answered.text);
+    // A fast machine reads all of the four gigabytes in less, and then what follows is no frame.
+    let is_ended = ["it took longer than 2 s", "broke off"].iter().any(|end| answered.text.contains(end));
+    assert!(is_ended, "{}", answered.text);
     assert!(answered.text.chars().count() < 24_000);
     left(&[Outcome { entry: readers().remove(0), daemon: huge, answer: Ok(answered) }], u64::MAX).await;
     let grown = (peak() - before) >> 10;
