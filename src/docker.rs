@@ -232,9 +232,10 @@ impl Docker {
     /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
     async fn original(&self, target: Target) -> Result<Value> {
         // What is left out of the rows may be what they have to be judged by.
-        let fields = target.fields.filter(|_| self.sees_all());
+        let mut target = target;
+        let fields = target.fields.take().filter(|_| self.sees_all());
         let reply = self.ask(Method::GET, target).await?;
-        let (wire, mut document) = reply.document(fields).await?;
+        let (wire, mut document) = reply.document(fields.as_ref()).await?;
         self.withhold(&wire, &mut document);
         // Boxed, as all that is seldom: it would make every call's future large.
         Box::pin(self.sift(&wire, &mut document)).await?;

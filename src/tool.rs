@@ -255,11 +255,12 @@ impl<T: Serialize + JsonSchema + Summary + Send + 'static> Output for T {
         let value = serde_json::to_value(self)
             .map_err(|error| Error::internal("an answer cannot be written").detail(error.to_string()))?;
         let Value::Object(fields) = value else { return Err(Error::internal("an answer is not an object")) };
-        let mut structured = Json::new();
+        let mut structured = fields;
         if let Some(host) = host {
-            structured.insert("host".into(), host.into());
+            // In front; where the data name one themselves, it is that.
+            let named = structured.shift_remove("host").unwrap_or_else(|| host.into());
+            structured.shift_insert(0, "host".into(), named);
         }
-        structured.extend(fields);
         // Before anything is cut: half a secret has no shape.
         let mut document = Value::Object(structured);
         redact::texts(&mut document);

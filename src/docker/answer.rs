@@ -15,6 +15,7 @@ use super::{
     names,
     pool::Lent,
     stream::{IDLE, silent},
+    target::Fields,
     values::{self, Unread},
 };
 use crate::{
@@ -38,7 +39,7 @@ pub(super) struct Reply {
 
 impl Reply {
     /// Reads the document that it is; of the rows of a list only these fields, where some are named.
-    pub(super) async fn document(self, fields: Option<&[&str]>) -> Result<(Wire, Value)> {
+    pub(super) async fn document(self, fields: Option<&Fields>) -> Result<(Wire, Value)> {
         let Self { wire, response, lent } = self;
         let document = document(response, &wire, fields, IDLE).await?;
         lent.give_back().await;
@@ -78,7 +79,7 @@ pub(super) fn drop_field(document: &mut Value, pointer: &str) {
 pub(super) async fn document(
     response: Response<Incoming>,
     wire: &Wire,
-    fields: Option<&[&str]>,
+    fields: Option<&Fields>,
     idle: Duration,
 ) -> Result<Value> {
     let is_json = is_json(&response);

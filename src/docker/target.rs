@@ -22,7 +22,16 @@ pub struct Target {
     sealed: Vec<(&'static str, HeaderValue)>,
     pub(super) headers: Duration,
     pub(super) length: Length,
-    pub(super) fields: Option<&'static [&'static str]>,
+    pub(super) fields: Option<Fields>,
+}
+
+/// What of every row of a list is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct Fields {
+    /// These of its fields.
+    pub(super) names: &'static [&'static str],
+    /// These of its labels; nothing where all are.
+    pub(super) labels: Option<Vec<String>>,
 }
 
 impl Target {
@@ -43,7 +52,19 @@ impl Target {
     /// and most of a list is never shown.
     #[must_use]
     pub fn only(mut self, fields: &'static [&'static str]) -> Self {
-        self.fields = Some(fields);
+        self.fields = Some(Fields { names: fields, labels: None });
+        self
+    }
+
+    /// As [`Target::only`], and of the field `Labels` these alone: what compose or a scheduler makes has dozens of them.
+    #[must_use]
+    pub fn only_with_labels<'a>(
+        mut self,
+        fields: &'static [&'static str],
+        labels: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let labels = labels.into_iter().map(str::to_owned).collect();
+        self.fields = Some(Fields { names: fields, labels: Some(labels) });
         self
     }
 

@@ -5,6 +5,8 @@ use std::{cell::Cell, fmt};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::target::Fields;
+
 /// What an allocation costs beside what is in it.
 const ALLOCATION: usize = 16;
 /// What one entry of an object takes: its key, its value, its hash.
@@ -26,13 +28,23 @@ pub(super) enum Unread {
 ///
 /// A value takes 72 bytes where its text takes two, and an object with one entry takes 500: what is harmless
 /// as text is a hundred times as large in memory.
-pub(super) fn parse(text: &[u8], room: usize, fields: Option<&[&str]>) -> Result<Value, Unread> {
+pub(super) fn parse(text: &[u8], room: usize, fields: Option<&Fields>) -> Result<Value, Unread> {
     let room = Room { left: Cell::new(room), full: Cell::new(false) };
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let read = Seed { room: &room, fields, depth: Depth::Top }
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
+    let seed = Seed { room: &room, fields, depth: Depth::Top };
+    // To look through the whole for what is no text is soon done, and dear for every string by itself.
+    let read = match std::str::from_utf8(text) {
+        Ok(text) => read(seed, serde_json::Deserializer::from_str(text)),
+        Err(_) => read(seed, serde_json::Deserializer::from_slice(text)),
+    };
     read.map_err(|error| if room.full.get() { Unread::TooMuch } else { Unread::Nonsense(error) })
+}
+
+fn read<'de>(
+    seed: Seed<'_>,
+    mut deserializer: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
+) -> serde_json::Result<Value> {
+    let value = seed.deserialize(&mut deserializer)?;
+    deserializer.end().map(|()| value)
 }
 
 /// What may still be taken.
@@ -61,18 +73,27 @@ impl Room {
 enum Depth {
     Top,
     Row,
+    Labels,
     Below,
 }
 
 #[derive(Clone, Copy)]
 struct Seed<'a> {
     room: &'a Room,
-    fields: Option<&'a [&'a str]>,
+    fields: Option<&'a Fields>,
     depth: Depth,
 }
 
+/// The names that are wanted here.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    All,
+    Fields(&'a [&'a str]),
+    Labels(&'a [String]),
+}
+
 /// The name of a field, unless it is one to step over.
-struct Name<'a>(Option<&'a [&'a str]>);
+struct Name<'a>(Wanted<'a>);
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
     type Value = Option<String>;
@@ -90,7 +111,12 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Option<String>, E> {
-        Ok(self.0.is_none_or(|fields| fields.contains(&name)).then(|| name.to_owned()))
+        let is_wanted = match self.0 {
+            Wanted::All => true,
+            Wanted::Fields(names) => names.contains(&name),
+            Wanted::Labels(names) => names.iter().any(|wanted| wanted == name),
+        };
+        Ok(is_wanted.then(|| name.to_owned()))
     }
 }
 
@@ -150,14 +176,17 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let wanted = self.fields.filter(|_| self.depth == Depth::Row);
+        let wanted = match (self.depth, self.fields) {
+            (Depth::Row, Some(Fields { names, .. })) => Wanted::Fields(names),
+            (Depth::Labels, Some(Fields { labels: Some(names), .. })) => Wanted::Labels(names),
+            _ => Wanted::All,
+        };
         // Made at once: every row has about the same fields, and growing costs more than they do.
-        let mut places = wanted.map_or(0, <[_]>::len);
+        let mut places = if let Wanted::Fields(names) = wanted { names.len() } else { 0 };
         if places > 0 {
             self.room.take(2 * places * (ENTRY + 2 * PLACE) + 2 * ALLOCATION)?;
         }
         let mut object = Map::with_capacity(places);
-        let entry = Seed { depth: Depth::Below, ..self };
         while let Some(key) = entries.next_key_seed(Name(wanted))? {
             let Some(key) = key else {
                 entries.next_value::<IgnoredAny>()?;
@@ -174,7 +203,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 self.room.take((more - places) * (ENTRY + 2 * PLACE) + 2 * ALLOCATION)?;
                 places = more;
             }
-            let value = entries.next_value_seed(entry)?;
+            let is_labels = self.depth == Depth::Row && key == "Labels";
+            let depth = if is_labels { Depth::Labels } else { Depth::Below };
+            let value = entries.next_value_seed(Seed { depth, ..self })?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))
@@ -194,7 +225,7 @@ mod tests {
     }
 
     fn rows(text: &str) -> Option<Value> {
-        parse(text.as_bytes(), ROOM, Some(&["Id", "Labels"])).ok()
+        parse(text.as_bytes(), ROOM, Some(&Fields { names: &["Id", "Labels"], labels: None })).ok()
     }
 
     #[test]
@@ -213,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn only_the_named_labels_of_rows_are_there() {
+        let listed = r#"[{"Labels": {"a": "1", "b": {"a": "2", "Labels": 3}, "c": "4"}, "Labels\u0032": {"a": 1}}, {"Labels": ["c"]}]"#;
+        let fields = Fields { names: &["Labels", "Labels2"], labels: Some(vec!["b".to_owned(), "d".to_owned()]) };
+        assert_eq!(
+            parse(listed.as_bytes(), ROOM, Some(&fields)).unwrap(),
+            json!([{"Labels": {"b": {"a": "2", "Labels": 3}}, "Labels2": {"a": 1}}, {"Labels": ["c"]}])
+        );
+    }
+
+    #[test]
     fn it_reads_what_serde_reads() {
         for text in [
             "null",
@@ -225,6 +266,7 @@ mod tests {
             assert_eq!(ours.to_string(), theirs.to_string());
         }
         let deep = "[".repeat(200);
+        assert!(matches!(parse(b"[\"\xff\"]", ROOM, None), Err(Unread::Nonsense(_))), "no text");
         for text in ["", "{", "[1,]", "{} {}", "1e999", "\"", r#"{"a" 1}"#, deep.as_str()] {
             assert!(serde_json::from_str::<Value>(text).is_err());
             assert!(matches!(whole(text, ROOM), Err(Unread::Nonsense(_))), "{text}");

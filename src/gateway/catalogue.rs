@@ -196,7 +196,7 @@ impl Entry {
     #[must_use]
     pub fn input_schema(&self, config: &Config) -> Json {
         let mut schema = self.card.input().clone();
-        let Some(host) = host_schema(self.card.host, self.card.access.effect, config) else { return schema };
+        let Some(host) = host_schema(self.card.host, config) else { return schema };
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
             properties.insert("host".into(), host);
         }
@@ -210,19 +210,19 @@ impl Entry {
     }
 }
 
-fn host_schema(argument: HostArgument, effect: Effect, config: &Config) -> Option<Value> {
+/// Its name says what it is, and the server's instructions say once, not for every tool, that reads default to the first
+/// host: only another default is stated here.
+fn host_schema(argument: HostArgument, config: &Config) -> Option<Value> {
     let names = config.hosts.iter().map(|host| host.name.clone());
     let (values, about): (Vec<String>, &str) = match argument {
         HostArgument::None | HostArgument::Planned => return None,
-        HostArgument::One if effect == Effect::Read => (names.collect(), "Default: the first."),
-        // It has to be named, and its name says what it is.
         HostArgument::One => (names.collect(), ""),
         HostArgument::Fleet { whole } => {
             let mut tags: Vec<String> =
                 config.hosts.iter().flat_map(|host| host.tags.iter().map(|tag| format!("tag:{tag}"))).collect();
             tags.sort();
             tags.dedup();
-            let default = if whole { "Default: all." } else { "Default: the first." };
+            let default = if whole { "Default: all." } else { "" };
             (names.chain(["all".to_owned()]).chain(tags).collect(), default)
         }
     };

@@ -153,7 +153,10 @@ impl Cursors {
 /// Rows are put in order by this, so that what stands in the cursor is the order itself.
 #[must_use]
 pub fn key(text: &str) -> String {
-    let shown = redact::shown(text).replace('\n', " ");
+    let mut shown = redact::shown(text);
+    if shown.contains('\n') {
+        shown = shown.replace('\n', " ");
+    }
     if shown.len() <= LONGEST_KEY {
         return shown;
     }

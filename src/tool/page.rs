@@ -1,8 +1,10 @@
 //! Small answers: the caps of one answer, and the cursor that goes on where it was cut.
 
+use std::io;
+
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, ser::Formatter};
 
 use super::{
     Json,
@@ -164,8 +166,10 @@ pub fn paged<T: Serialize>(
     let total = rows.len();
     let mut rows: Vec<(String, T)> = rows.into_iter().map(|row| (cursor::key(&key(&row)), row)).collect();
     rows.sort_by(|(left, _), (right, _)| left.cmp(right));
-    let rest: Vec<(Position, T)> =
-        numbered(rows).filter(|(position, _)| start.as_ref().is_none_or(|start| position > start)).collect();
+    let mut rest = numbered(rows);
+    if let Some(start) = &start {
+        rest.retain(|(position, _)| position > start);
+    }
     let (longest, frame) = if wanted.limit.is_some() { (LONGEST_ANSWER, 1_500) } else { (USUAL_ANSWER, 800) };
     let room = longest.saturating_sub(frame + wanted.taken).max(LEAST_ROOM);
     let shown = fitting(rest.iter().map(|(_, row)| row).take(wanted.limit.unwrap_or(wanted.usual)), room);
@@ -202,13 +206,14 @@ impl std::fmt::Display for Position {
     }
 }
 
-fn numbered<T>(rows: Vec<(String, T)>) -> impl Iterator<Item = (Position, T)> {
-    let mut before: Option<(String, usize)> = None;
-    rows.into_iter().map(move |(key, row)| {
-        let number = before.take().filter(|(last, _)| *last == key).map_or(0, |(_, number)| number + 1);
-        before = Some((key.clone(), number));
-        (Position { key, number }, row)
-    })
+fn numbered<T>(rows: Vec<(String, T)>) -> Vec<(Position, T)> {
+    let mut placed: Vec<(Position, T)> = Vec::with_capacity(rows.len());
+    for (key, row) in rows {
+        let before = placed.last().filter(|(last, _)| last.key == key);
+        let number = before.map_or(0, |(last, _)| last.number + 1);
+        placed.push((Position { key, number }, row));
+    }
+    placed
 }
 
 /// How many of the first rows fit into so many bytes, as data and as a table; one always does.
@@ -238,51 +243,118 @@ fn fitting<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T> + Clone, roo
 /// the other half to masks that are longer than what they hide, and as a table they are not longer. Most lists are
 /// so short.
 fn all_fit<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>, room: usize) -> Option<usize> {
-    let (mut count, mut data, mut cells) = (0, 0, 0);
-    let (mut row, mut columns) = (Vec::with_capacity(512), Vec::<Vec<u8>>::new());
-    for each in rows {
-        row.clear();
-        serde_json::to_writer(&mut row, each).ok()?;
-        data += row.len() + 1;
-        if data > room / 2 {
+    let (mut count, mut measured) = (0, Measured::default());
+    for row in rows {
+        measured.add(row)?;
+        if measured.bytes.0 > room / 2 {
             return None;
         }
-        // In a table the items of a list are a blank further apart.
-        cells += row.len() + row.iter().map(|byte| usize::from(*byte == b',')).sum::<usize>();
-        let mut position = 0;
-        each_name(&row, |name| {
-            // Mostly every row has the columns of the first one, in their order.
-            let is_known = columns.get(position).is_some_and(|column| column == name);
-            if !is_known && !columns.iter().any(|column| column == name) {
-                columns.push(name.to_vec());
-            }
-            position += 1;
-        });
         count += 1;
     }
     let between = " | ".len();
-    let head: usize = columns.iter().map(|column| column.len() + between).sum();
-    (head + cells + count * (columns.len() * between + 1) <= room).then_some(count)
+    let head: usize = measured.columns.iter().map(|column| column.len() + between).sum();
+    // In a table the items of a list are a blank further apart.
+    let cells = measured.bytes.0 + measured.separators;
+    (head + cells + count * (measured.columns.len() * between + 1) <= room).then_some(count)
 }
 
-/// Tells the names of the fields of a compact JSON object, as they are written there.
-fn each_name<'a>(object: &'a [u8], mut tell: impl FnMut(&'a [u8])) {
-    let (mut depth, mut begin, mut end, mut is_escaped) = (0_usize, None, None, false);
-    for (at, byte) in object.iter().enumerate() {
-        match (begin, byte) {
-            (Some(_), _) if is_escaped => is_escaped = false,
-            (Some(_), b'\\') => is_escaped = true,
-            (Some(start), b'"') => (begin, end) = (None, Some((start, at))),
-            (None, b'"') => begin = Some(at + 1),
-            (None, b'{' | b'[') => depth += 1,
-            (None, b'}' | b']') => depth = depth.saturating_sub(1),
-            (None, b':') if depth == 1 => {
-                if let Some(name) = end.and_then(|(start, end)| object.get(start..end)) {
-                    tell(name);
-                }
-            }
-            _ => {}
+/// What rows take as compact JSON, a comma behind each, and which columns they have: they are written to nowhere.
+#[derive(Default)]
+struct Measured {
+    bytes: Bytes,
+    /// Between the items of their lists and the fields of their objects.
+    separators: usize,
+    columns: Vec<String>,
+    /// How deep in a row the writing is.
+    depth: usize,
+    /// The number of the field of the row itself that is being written.
+    field: usize,
+    /// Its name, as far as it has been written.
+    name: Option<String>,
+}
+
+/// How many bytes were written.
+#[derive(Default)]
+struct Bytes(usize);
+
+impl io::Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Measured {
+    fn add(&mut self, row: &impl Serialize) -> Option<()> {
+        self.field = 0;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let written = row.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, &mut *self));
+        self.bytes = Bytes(bytes.0 + 1);
+        written.ok()
+    }
+}
+
+impl Formatter for &mut Measured {
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        writer.write_all(b"}")
+    }
+
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth += 1;
+        writer.write_all(b"[")
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.depth -= 1;
+        writer.write_all(b"]")
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, is_first: bool) -> io::Result<()> {
+        if is_first {
+            return Ok(());
         }
+        self.separators += 1;
+        writer.write_all(b",")
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, is_first: bool) -> io::Result<()> {
+        if self.depth == 1 {
+            self.name = Some(String::new());
+        }
+        if is_first {
+            return Ok(());
+        }
+        self.separators += 1;
+        writer.write_all(b",")
+    }
+
+    fn end_object_key<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        if let Some(name) = self.name.take() {
+            // Mostly every row has the columns of the first one, in their order.
+            let is_known = self.columns.get(self.field).is_some_and(|column| *column == name);
+            if !is_known && !self.columns.contains(&name) {
+                self.columns.push(name);
+            }
+            self.field += 1;
+        }
+        Ok(())
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if let Some(name) = &mut self.name {
+            name.push_str(fragment);
+        }
+        writer.write_all(fragment.as_bytes())
     }
 }
 
@@ -342,15 +414,15 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_a_row_are_those_of_its_own_fields() {
-        let row = serde_json::json!({"a\"b": "c\":", "d": {"e": 1}, "f": ["g", {"h": "i"}], "j": "\\"}).to_string();
-        let names = |object: &str| {
-            let mut names = Vec::new();
-            each_name(object.as_bytes(), |name| names.push(String::from_utf8(name.to_vec()).unwrap()));
-            names
-        };
-        assert_eq!(names(&row), ["a\\\"b", "d", "f", "j"]);
-        assert!(names("[{\"a\":1}]").is_empty() && names("7").is_empty());
+    fn the_columns_are_the_names_of_the_rows_own_fields() {
+        let row = serde_json::json!({"a": "c\":", "d": {"e": 1}, "f": ["g", {"h": "i", "k": 2}], "j": "\\"});
+        let mut measured = Measured::default();
+        measured.add(&row).unwrap();
+        measured.add(&serde_json::json!({"a": 1, "j": 2, "l": {}})).unwrap();
+        assert_eq!(measured.columns, ["a", "d", "f", "j", "l"]);
+        assert_eq!(measured.bytes.0, row.to_string().len() + 1 + "{'a':1,'j':2,'l':{}}".len() + 1);
+        assert_eq!(measured.separators, 3 + 1 + 1 + 2);
+        assert!(Measured::default().add(&[7]).is_some());
     }
 
     proptest! {

@@ -61,8 +61,9 @@ pub(super) fn rows(rows: &[Value]) -> String {
 fn table(text: &mut String, name: &str, rows: &[Value]) {
     let mut columns: Vec<&str> = Vec::new();
     for row in rows.iter().filter_map(Value::as_object) {
-        for key in row.keys() {
-            if !columns.contains(&key.as_str()) {
+        for (position, key) in row.keys().enumerate() {
+            let is_known = columns.get(position).is_some_and(|column| column == key);
+            if !is_known && !columns.contains(&key.as_str()) {
                 columns.push(key);
             }
         }
@@ -73,8 +74,11 @@ fn table(text: &mut String, name: &str, rows: &[Value]) {
     text.push('\n');
     for row in rows {
         let begin = text.len();
+        // Mostly a row has its fields in the order of the columns, and none has to be looked for.
+        let mut fields = row.as_object().into_iter().flatten().peekable();
         joined(text, " | ", &columns, |text, column| {
-            if let Some(value) = row.get(*column) {
+            let next = fields.next_if(|(name, _)| name == column).map(|(_, value)| value);
+            if let Some(value) = next.or_else(|| row.get(*column)) {
                 cell(text, value);
             }
         });

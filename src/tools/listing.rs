@@ -27,7 +27,7 @@ const LONGEST_ERROR: usize = 160;
 /// The mark of what was made through us.
 const MANAGED: &str = "quaymaster.managed";
 /// The label that names a compose project.
-const PROJECT: &str = "com.docker.compose.project";
+pub(crate) const PROJECT: &str = "com.docker.compose.project";
 
 /// The labels that an object has to have: a key, or a key with its value.
 ///
@@ -59,6 +59,11 @@ impl<'a> Labels<'a> {
     /// What of it the engine may filter by: which labels there are is no secret.
     pub(crate) fn filters(&self, filters: Filters) -> Filters {
         filters.with("label", self.0.iter().map(|(key, _)| key))
+    }
+
+    /// The keys that are looked at.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| *key)
     }
 
     /// Whether a document of the engine's, as it may be shown, has them all.

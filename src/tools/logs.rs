@@ -44,7 +44,7 @@ pub(crate) struct LogArguments {
     #[serde(default)]
     #[schemars(range(min = 1))]
     tail: Option<usize>,
-    /// RFC 3339, unix seconds, or so long ago (`2h30m`).
+    /// RFC 3339, unix seconds, or `2h30m` ago.
     #[serde(default)]
     since: Option<String>,
     /// Not after, written like `since`.
@@ -76,7 +76,7 @@ pub(crate) struct LogArguments {
     #[serde(default)]
     #[schemars(range(min = 0, max = 40))]
     follow_for: Option<u32>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

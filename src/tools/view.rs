@@ -26,12 +26,14 @@ pub(crate) fn flag(document: &Value, field: &str) -> bool {
 
 /// The name of a container in the engine's list, without the slash in front; empty where it has none.
 pub(crate) fn container_name(row: &Value) -> &str {
-    row.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default().trim_start_matches('/')
+    let first = row.get("Names").and_then(|names| names.get(0));
+    first.and_then(Value::as_str).unwrap_or_default().trim_start_matches('/')
 }
 
 /// The first twelve digits of an id, without the algorithm in front.
 pub(crate) fn short_id(id: &str) -> String {
-    id.rsplit(':').next().unwrap_or(id).chars().take(12).collect()
+    let digits = id.rsplit(':').next().unwrap_or(id);
+    digits.char_indices().nth(12).and_then(|(end, _)| digits.get(..end)).unwrap_or(digits).to_owned()
 }
 
 /// An image is shown by its reference; one without is shown by a short id.
@@ -86,7 +88,10 @@ pub(crate) fn bytes(bytes: u64) -> String {
 /// It is masked before it is cut: half a secret has no shape.
 pub(crate) fn clipped(text: &str, characters: usize) -> String {
     let mut text = redact::shown(text);
-    if let Some((end, _)) = text.char_indices().nth(characters) {
+    // No text has more characters than bytes.
+    if text.len() > characters
+        && let Some((end, _)) = text.char_indices().nth(characters)
+    {
         text.truncate(end);
         text.push('…');
     }

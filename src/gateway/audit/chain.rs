@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Write};
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -41,26 +42,47 @@ impl Hash {
         }
         Some(Self(bytes))
     }
+
+    fn digits(self) -> String {
+        let mut text = String::with_capacity(DIGITS);
+        for digit in self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]) {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+        }
+        text
+    }
 }
 
 impl fmt::Display for Hash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-        let text: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
-        formatter.write_str(&text)
+        formatter.write_str(&self.digits())
     }
 }
 
 /// Appends a line with its hashes to a text; answers its own.
-pub(super) fn seal(mut fields: Json, previous: Hash, text: &mut String) -> Hash {
-    fields.insert("prev".into(), previous.to_string().into());
-    let mut line = Value::Object(fields).to_string();
+///
+/// # Errors
+/// Those of writing it as JSON, which only what is no object of texts and numbers has.
+pub(super) fn seal(fields: &impl Serialize, previous: Hash, text: &mut String) -> serde_json::Result<Hash> {
+    let line = serde_json::to_string(&Following { fields, prev: previous })?;
     let hash = Hash::of(line.as_bytes());
-    line.pop();
-    text.push_str(&line);
+    text.push_str(line.strip_suffix('}').unwrap_or(&line));
     // Writing to a string does not fail.
     writeln!(text, "{OWN}{hash}{END}").ok();
-    hash
+    Ok(hash)
+}
+
+/// A line behind another one.
+#[derive(Serialize)]
+struct Following<'a, T> {
+    #[serde(flatten)]
+    fields: &'a T,
+    prev: Hash,
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.digits())
+    }
 }
 
 /// A line as it stands in a file.
@@ -103,7 +125,7 @@ mod tests {
     fn a_line_is_read_as_it_was_sealed_and_no_byte_of_it_can_change() {
         let fields = json!({"seq": 7, "text": "a \"quoted\" \u{202e} \\ line\nend", "hash": "mine"});
         let mut text = String::new();
-        let hash = seal(fields.as_object().unwrap().clone(), Hash::START, &mut text);
+        let hash = seal(&fields, Hash::START, &mut text).unwrap();
         let line = text.strip_suffix('\n').unwrap();
         assert!(!line.contains('\n'));
         let sealed = Sealed::read(line.as_bytes()).unwrap();

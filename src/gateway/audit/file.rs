@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     chain::{Hash, Sealed, seal},
     directory::{Directory, Listed, is_closed},
-    line::{closed, numbered, object},
+    line::{Numbered, closed, object},
     lines::{Forwards, Piece},
 };
 use crate::{config::AuditSettings, tool::Json};
@@ -107,7 +107,8 @@ impl OpenFile {
         let (mut line, mut hash, mut text) = (self.end.line, self.end.hash, String::new());
         for fields in lines {
             line += 1;
-            hash = seal(numbered(line, fields), hash, &mut text);
+            hash = seal(&Numbered::new(line, &fields), hash, &mut text)
+                .map_err(|error| Broken { error: error.into(), whole: true })?;
         }
         if let Err(error) = self.file.write_all(text.as_bytes()) {
             // A part of it may be there already: nobody may take it for a line.

@@ -1,6 +1,7 @@
 //! What stands in a line.
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Closing, Opening, chain::Hash};
@@ -92,13 +93,20 @@ fn about(fields: &mut Json, event: &str, call: &str, caller: &Caller, tool: &str
     fields.insert("hosts".into(), hosts.iter().take(MOST_HOSTS).cloned().collect::<Vec<_>>().into());
 }
 
-/// The line's fields behind its time and number.
-pub(super) fn numbered(seq: u64, fields: Json) -> Json {
-    let mut line = Json::with_capacity(MOST_FIELDS);
-    line.insert("time".into(), moment(Timestamp::now()).into());
-    line.insert("seq".into(), seq.into());
-    line.extend(fields);
-    line
+/// A line's fields behind its time and number.
+#[derive(Serialize)]
+pub(super) struct Numbered<'a> {
+    time: String,
+    seq: u64,
+    #[serde(flatten)]
+    fields: &'a Json,
+}
+
+impl<'a> Numbered<'a> {
+    /// Now.
+    pub(super) fn new(seq: u64, fields: &'a Json) -> Self {
+        Self { time: moment(Timestamp::now()), seq, fields }
+    }
 }
 
 /// RFC 3339 in UTC, to the millisecond.

@@ -168,7 +168,7 @@ async fn every_kind_of_tampering_is_told_with_its_line() {
         fields.insert("tool".into(), "list_hosts".into());
         fields.insert("seq".into(), seq.into());
         let mut text = String::new();
-        chain::seal(fields, before.hash, &mut text);
+        chain::seal(&fields, before.hash, &mut text).unwrap();
         text.trim_end().to_owned()
     };
     let mut replaced = whole.clone();
@@ -241,7 +241,7 @@ async fn files_are_chained_to_each_other() {
         if fields["event"] == "start" {
             fields.insert("tool".into(), "list_hosts".into());
         }
-        hash = chain::seal(fields, hash, &mut text);
+        hash = chain::seal(&fields, hash, &mut text).unwrap();
     }
     fs::write(&file, text).unwrap();
     assert!(wrong(&state)[0].starts_with("12 is not the line that audit-"), "{:?}", wrong(&state));

@@ -9,11 +9,13 @@ use crate::{
     error::Result,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
-        listing::{self, Labels},
+        listing::{self, Labels, PROJECT},
         view::{bytes, clipped, container_name, few, image, ports, short_id, text},
     },
 };
 
+/// The label that names a compose service.
+const SERVICE: &str = "com.docker.compose.service";
 /// The longest text of somebody else's in a row, in characters.
 const LONGEST: usize = 255;
 /// How many ports of a container a row shows.
@@ -28,16 +30,16 @@ pub(super) struct ListContainers {
     /// Stopped ones too. Default: false.
     #[serde(default)]
     all: bool,
-    /// Only those in this state.
+    /// In this state.
     #[serde(default)]
     status: Option<State>,
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
     /// An image, by reference or id.
     #[serde(default)]
     image: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// A network, by name or id.
@@ -46,10 +48,10 @@ pub(super) struct ListContainers {
     /// A volume, by name or destination.
     #[serde(default)]
     volume: Option<String>,
-    /// Only those of a compose project.
+    /// Of this compose project.
     #[serde(default)]
     project: Option<String>,
-    /// Only those with this health.
+    /// With this health.
     #[serde(default)]
     health: Option<Health>,
     /// Made through Quaymaster. Default: false.
@@ -62,7 +64,7 @@ pub(super) struct ListContainers {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
@@ -141,7 +143,10 @@ impl FleetTool for ListContainers {
             .with("health", self.health.map(word));
         // The engine's own `health` and `status` filters do not imply `all`; a stopped one has no health.
         let target = Target::new("/containers/json")
-            .only(&["Id", "Names", "Image", "State", "Status", "Ports", "Labels", "SizeRw"])
+            .only_with_labels(
+                &["Id", "Names", "Image", "State", "Status", "Ports", "Labels", "SizeRw"],
+                [PROJECT, SERVICE].into_iter().chain(labels.keys()),
+            )
             .query("all", if self.all || self.status.is_some() { "1" } else { "0" })
             .query("size", if self.size { "1" } else { "0" })
             .filters(&filters);
@@ -158,7 +163,7 @@ impl FleetTool for ListContainers {
 
 impl Row {
     fn key(&self) -> String {
-        format!("{}/{}/{}", self.host, self.name, self.id)
+        [&self.host, "/", &self.name, "/", &self.id].concat()
     }
 }
 
@@ -172,8 +177,8 @@ fn row(host: &str, container: &Value) -> Row {
         state: clipped(text(container, "State"), LONGEST),
         status: clipped(text(container, "Status"), LONGEST),
         ports: few(ports(container.get("Ports")), PORTS),
-        project: label("com.docker.compose.project").map(|project| clipped(project, LONGEST)),
-        service: label("com.docker.compose.service").map(|service| clipped(service, LONGEST)),
+        project: label(PROJECT).map(|project| clipped(project, LONGEST)),
+        service: label(SERVICE).map(|service| clipped(service, LONGEST)),
         size: container.get("SizeRw").and_then(Value::as_u64).map(bytes),
     }
 }

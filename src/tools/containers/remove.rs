@@ -76,7 +76,7 @@ pub(super) struct PruneContainers {
     /// Made before: a time, or so long ago (`24h`).
     #[serde(default)]
     until: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Default: true.

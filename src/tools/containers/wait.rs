@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The most characters of a line in the answer.
 const LONGEST_LINE: usize = 300;
 
-/// Waits until a container runs, is healthy, has exited, is removed or logs a line, an image is there, a node of a
-/// swarm is ready, a service or stack has converged, a compose project runs.
+/// Waits for a container (running, healthy, exited, removed, a line of its log), a compose project, an image, or a
+/// swarm's node, service or stack.
 ///
 /// A time-out is no error: `met` is false then. What does not exist yet is waited for. Many clients give up after 60 s:
 /// wait again rather than longer.
@@ -42,8 +42,8 @@ pub(super) struct WaitFor {
     kind: Kind,
     /// A name or an id.
     target: String,
-    /// What it has to become: an image `present` or `removed`, a node `ready`, `down`, `present` or `removed`, a
-    /// service or stack `converged`, `running` or `removed`, a container or project any of the others.
+    /// An image: `present`, `removed`; a node: `ready`, `down`, `present`, `removed`; a service or stack: `converged`,
+    /// `running`, `removed`; a container or project: the others.
     until: Condition,
     /// For `log_match`: a regular expression.
     #[serde(default)]

@@ -31,7 +31,7 @@ pub(super) struct ListImages {
     /// Without a tag; with false, with one.
     #[serde(default)]
     dangling: Option<bool>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Used by no container. Default: false.
@@ -41,7 +41,7 @@ pub(super) struct ListImages {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

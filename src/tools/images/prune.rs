@@ -22,10 +22,10 @@ pub(super) struct PruneImages {
     /// Those with a name too. Default: false.
     #[serde(default)]
     all: bool,
-    /// Built before: so long ago (`24h`), or a time. Default: any.
+    /// Built before: `24h` ago, or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Default: true.

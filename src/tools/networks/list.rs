@@ -24,13 +24,13 @@ const SUBNETS: usize = 10;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListNetworks {
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// Only those of this driver, such as `bridge` or `overlay`.
+    /// Of this driver, such as `bridge` or `overlay`.
     #[serde(default)]
     driver: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Made through Quaymaster. Default: false.
@@ -40,7 +40,7 @@ pub(super) struct ListNetworks {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

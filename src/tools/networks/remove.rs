@@ -82,10 +82,10 @@ fn check(network: &Object) -> Result<()> {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneNetworks {
-    /// Made before: so long ago (`24h`), or a time. Default: any.
+    /// Made before: `24h` ago, or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Default: true.

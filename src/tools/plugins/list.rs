@@ -24,7 +24,7 @@ const CAPABILITIES: usize = 10;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListPlugins {
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
     /// That run; with false, that do not.
@@ -37,7 +37,7 @@ pub(super) struct ListPlugins {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

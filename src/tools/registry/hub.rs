@@ -54,7 +54,7 @@ pub(super) struct HubListTags {
     #[serde(default)]
     #[schemars(range(min = 1, max = 100))]
     limit: Option<usize>,
-    /// Goes on from an answer; keep `limit`.
+    /// From an answer; keep `limit`.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -30,10 +30,10 @@ const LONGEST_PAYLOAD: usize = 8_000;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListConfigs {
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Made through Quaymaster. Default: false.
@@ -43,7 +43,7 @@ pub(super) struct ListConfigs {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -30,7 +30,7 @@ const LONGEST: usize = 255;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListNodes {
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
     /// Only workers, or only managers.
@@ -39,14 +39,14 @@ pub(super) struct ListNodes {
     /// Only those of this availability.
     #[serde(default)]
     availability: Option<Availability>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Rows. Default: 50.
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -27,10 +27,10 @@ use crate::{
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListSecrets {
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Made through Quaymaster. Default: false.
@@ -40,7 +40,7 @@ pub(super) struct ListSecrets {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

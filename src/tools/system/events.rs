@@ -53,7 +53,7 @@ const REACHES: usize = 3_000;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Events {
-    /// RFC 3339, unix seconds, or so long ago (`2h30m`). Default: an hour before `until`.
+    /// RFC 3339, unix seconds, or `2h30m` ago. Default: an hour before `until`.
     #[serde(default)]
     since: Option<String>,
     /// Not after, written like `since`. Default: now.
@@ -68,7 +68,7 @@ pub(super) struct Events {
     /// A container's, also of one that is gone.
     #[serde(default)]
     container: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// The newest. Default: 50.

@@ -22,13 +22,13 @@ const LONGEST: usize = 255;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListVolumes {
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
     /// Only those of this driver.
     #[serde(default)]
     driver: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Used by no container; with false, by one.
@@ -41,7 +41,7 @@ pub(super) struct ListVolumes {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }

@@ -59,7 +59,7 @@ pub(super) struct PruneVolumes {
     /// Named ones too. Default: false.
     #[serde(default)]
     named: bool,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Default: true.

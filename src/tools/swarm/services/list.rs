@@ -21,16 +21,16 @@ use crate::{
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::tools::swarm) struct ListServices {
-    /// A part of the name.
+    /// Part of the name.
     #[serde(default)]
     name: Option<String>,
-    /// Only those of this mode.
+    /// Of this mode.
     #[serde(default)]
     mode: Option<Mode>,
-    /// Only those of a stack.
+    /// Of this stack.
     #[serde(default)]
     stack: Option<String>,
-    /// `key` or `key=value`, all of them.
+    /// `key[=value]`, all of them.
     #[serde(default)]
     label: Vec<String>,
     /// Made through Quaymaster. Default: false.
@@ -40,7 +40,7 @@ pub(in crate::tools::swarm) struct ListServices {
     #[serde(default)]
     #[schemars(range(min = 1, max = 500))]
     limit: Option<usize>,
-    /// Goes on from an answer.
+    /// From an answer.
     #[serde(default)]
     cursor: Option<Cursor>,
 }
