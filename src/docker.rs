@@ -230,9 +230,8 @@ impl Docker {
     }
 
     /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
-    async fn original(&self, target: Target) -> Result<Value> {
+    async fn original(&self, mut target: Target) -> Result<Value> {
         // What is left out of the rows may be what they have to be judged by.
-        let mut target = target;
         let fields = target.fields.take().filter(|_| self.sees_all());
         let reply = self.ask(Method::GET, target).await?;
         let (wire, mut document) = reply.document(fields.as_ref()).await?;

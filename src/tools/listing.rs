@@ -14,7 +14,7 @@ use crate::{
         cursor::Cursor,
         page::{Page, Wanted, paged},
     },
-    tools::view::clipped,
+    tools::{project::PROJECT, view::clipped},
 };
 
 /// How many rows a page has, where the call does not say.
@@ -26,8 +26,6 @@ const LONGEST_ERROR: usize = 160;
 
 /// The mark of what was made through us.
 const MANAGED: &str = "quaymaster.managed";
-/// The label that names a compose project.
-pub(crate) const PROJECT: &str = "com.docker.compose.project";
 
 /// The labels that an object has to have: a key, or a key with its value.
 ///
@@ -58,7 +56,7 @@ impl<'a> Labels<'a> {
 
     /// What of it the engine may filter by: which labels there are is no secret.
     pub(crate) fn filters(&self, filters: Filters) -> Filters {
-        filters.with("label", self.0.iter().map(|(key, _)| key))
+        filters.with("label", self.keys())
     }
 
     /// The keys that are looked at.

@@ -44,7 +44,7 @@ pub(crate) struct LogArguments {
     #[serde(default)]
     #[schemars(range(min = 1))]
     tail: Option<usize>,
-    /// RFC 3339, unix seconds, or `2h30m` ago.
+    /// RFC 3339, unix seconds, or so long ago (`2h30m`).
     #[serde(default)]
     since: Option<String>,
     /// Not after, written like `since`.

@@ -28,7 +28,7 @@ const LONGEST: usize = 300;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReadAuditLog {
-    /// RFC 3339, unix seconds, or `15m` ago.
+    /// RFC 3339, unix seconds, or so long ago (`15m`).
     #[serde(default)]
     since: Option<String>,
     /// Only calls of this tool.

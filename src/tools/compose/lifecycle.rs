@@ -79,7 +79,7 @@ pub(super) struct ComposeRestart {
     /// Default: all.
     #[serde(default)]
     services: Vec<String>,
-    /// Seconds before KILL. Default: its own, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,
@@ -116,7 +116,7 @@ pub(super) struct ComposeStop {
     /// Default: all.
     #[serde(default)]
     services: Vec<String>,
-    /// Seconds before KILL. Default: its own, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,

@@ -63,7 +63,7 @@ pub(super) struct StopContainer {
     /// Names or ids.
     #[schemars(length(min = 1, max = 200))]
     containers: Vec<String>,
-    /// Seconds before KILL. Default: its own, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,
@@ -106,7 +106,7 @@ pub(super) struct RestartContainer {
     /// Names or ids.
     #[schemars(length(min = 1, max = 200))]
     containers: Vec<String>,
-    /// Seconds before KILL. Default: its own, else 10.
+    /// Seconds before KILL. Default: the container's, else 10.
     #[serde(default)]
     #[schemars(range(min = 0, max = 600))]
     grace: Option<u32>,

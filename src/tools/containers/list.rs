@@ -9,13 +9,12 @@ use crate::{
     error::Result,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
-        listing::{self, Labels, PROJECT},
+        listing::{self, Labels},
+        project::{PROJECT, SERVICE},
         view::{bytes, clipped, container_name, few, image, ports, short_id, text},
     },
 };
 
-/// The label that names a compose service.
-const SERVICE: &str = "com.docker.compose.service";
 /// The longest text of somebody else's in a row, in characters.
 const LONGEST: usize = 255;
 /// How many ports of a container a row shows.

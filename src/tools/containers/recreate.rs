@@ -21,7 +21,10 @@ use crate::{
     error::{Error, Kind, Result},
     redact,
     tool::{Access, BodyKind, Call, Json, Object, ObjectKind, Permission, Plan, Summary, Tool},
-    tools::view::{map, short_id},
+    tools::{
+        project::PROJECT,
+        view::{map, short_id},
+    },
 };
 use kept::text;
 use swap::{Made, Order, Swap};
@@ -265,7 +268,7 @@ fn refuse(old: &Object) -> Result<()> {
         ))
         .hint("make a new one with run_container"));
     }
-    if labelled("com.docker.compose.project") {
+    if labelled(PROJECT) {
         return Err(Error::conflict(format!("container {name} belongs to a compose project"))
             .hint("compose_up makes it anew from its file"));
     }

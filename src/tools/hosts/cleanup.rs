@@ -50,7 +50,7 @@ pub(super) struct PlanCleanup {
     #[serde(default)]
     #[schemars(length(max = 200))]
     keep: Vec<String>,
-    /// Not used, tagged or made since: `7d` ago, or a time. Default: any age.
+    /// Not used, tagged or made since: so long ago (`7d`), or a time. Default: any age.
     #[serde(default)]
     older_than: Option<String>,
     /// Unused volumes too, with their data. Default: false.
@@ -62,7 +62,7 @@ pub(super) struct PlanCleanup {
     limit: Option<usize>,
 }
 
-// What can go, in the order in which it goes; not said to callers, who see it in the schema.
+// What can go, in the order in which it goes. A comment: documentation of it would be in the input schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Kind {

@@ -22,7 +22,7 @@ pub(super) struct PruneImages {
     /// Those with a name too. Default: false.
     #[serde(default)]
     all: bool,
-    /// Built before: `24h` ago, or a time. Default: any.
+    /// Built before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
     /// `key[=value]`, all of them.

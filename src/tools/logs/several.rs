@@ -24,7 +24,7 @@ pub(crate) struct SeveralLogs {
     #[serde(default)]
     #[schemars(range(min = 1))]
     tail: Option<usize>,
-    /// Not before: RFC 3339, or `15m` ago.
+    /// Not before: RFC 3339, or so long ago (`15m`).
     #[serde(default)]
     since: Option<String>,
     /// Not after.

@@ -82,7 +82,7 @@ fn check(network: &Object) -> Result<()> {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneNetworks {
-    /// Made before: `24h` ago, or a time. Default: any.
+    /// Made before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
     /// `key[=value]`, all of them.

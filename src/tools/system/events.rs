@@ -53,7 +53,7 @@ const REACHES: usize = 3_000;
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Events {
-    /// RFC 3339, unix seconds, or `2h30m` ago. Default: an hour before `until`.
+    /// RFC 3339, unix seconds, or so long ago (`2h30m`). Default: an hour before `until`.
     #[serde(default)]
     since: Option<String>,
     /// Not after, written like `since`. Default: now.

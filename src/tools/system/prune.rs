@@ -27,7 +27,7 @@ pub(super) struct PruneSystem {
     /// Anonymous volumes too, with their data. Default: false.
     #[serde(default)]
     volumes: bool,
-    /// Made (cache: used) before: `24h` ago, or a time. Default: any.
+    /// Made (cache: used) before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
     /// `key[=value]`, all of them; build cache has none.
@@ -139,7 +139,7 @@ pub(super) struct PruneBuildCache {
     /// Also shared and internal cache. Default: false.
     #[serde(default)]
     all: bool,
-    /// Last used before: `24h` ago, or a time. Default: any.
+    /// Last used before: so long ago (`24h`), or a time. Default: any.
     #[serde(default)]
     until: Option<String>,
     /// Default: true.

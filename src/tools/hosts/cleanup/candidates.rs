@@ -11,7 +11,10 @@ use crate::{
     docker::{Docker, Filters, Target, names},
     error::{Error, Kind as ErrorKind, Result},
     tool::Object,
-    tools::view::{container_name, flag, items, text, texts},
+    tools::{
+        project::PROJECT,
+        view::{container_name, flag, items, text, texts},
+    },
 };
 
 /// How long the daemon may count bytes.
@@ -24,8 +27,6 @@ const AT_ONCE: usize = 8;
 const STOPPED: [&str; 3] = ["created", "exited", "dead"];
 /// What the engine makes for itself.
 const PREDEFINED: &[&str] = &["bridge", "host", "none", "ingress", "docker_gwbridge"];
-/// The label that names a compose project.
-const PROJECT: &str = "com.docker.compose.project";
 /// The label that names the tool which made an object here.
 const TOOL: &str = "quaymaster.tool";
 

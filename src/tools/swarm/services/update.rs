@@ -63,7 +63,7 @@ pub(in crate::tools::swarm) struct UpdateService {
 pub(in crate::tools::swarm) struct RollbackService {
     /// Name or id.
     service: String,
-    /// Insists on it. Default: any.
+    /// Insists on this version. Default: the present one.
     #[serde(default)]
     version: Option<u64>,
 }
@@ -77,7 +77,7 @@ pub(in crate::tools::swarm) struct ScaleService {
     /// How many.
     #[schemars(range(min = 0, max = 10_000))]
     replicas: u64,
-    /// Insists on it. Default: any.
+    /// Insists on this version. Default: the present one.
     #[serde(default)]
     version: Option<u64>,
 }
