@@ -235,12 +235,12 @@ async fn perform(stream: &mut UnixStream, act: Act, tally: &Tally) -> bool {
         }
         Act::Flood(first, chunk) => {
             let mut open = stream.write_all(&first).await.is_ok();
-            let mut sent = 0;
+            let (mut sent, mut at) = (0, 0);
             while open {
-                match stream.write(&chunk).await {
+                match stream.write(&chunk[at..]).await {
                     Ok(written) => {
                         sent += written as u64;
-                        open = written == chunk.len() || stream.write_all(&chunk[written..]).await.is_ok();
+                        at = (at + written) % chunk.len();
                     }
                     Err(_) => open = false,
                 }
