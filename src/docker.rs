@@ -8,6 +8,7 @@ mod breaker;
 mod bulkhead;
 pub mod cli;
 mod connect;
+mod documents;
 pub mod guard;
 mod host;
 mod hosts;
@@ -24,6 +25,7 @@ mod ssh;
 pub mod stream;
 mod swarm;
 mod target;
+mod together;
 mod upload;
 mod values;
 
@@ -48,7 +50,7 @@ use crate::{
     redact::{self, Reveal},
 };
 use access::Ceiling;
-use answer::{Reply, collect, daemon_error, document, drop_field, foreign, is_page, refused, withheld};
+use answer::{Reply, collect, daemon_error, document, foreign, is_page, refused, withheld};
 pub use breaker::Tripped;
 use bulkhead::Place;
 use guard::Wire;
@@ -210,45 +212,10 @@ impl Docker {
         self.host.seldom(name, fresh, read).await
     }
 
-    /// Reads a JSON document; where the engine answers with a list, it is one.
-    ///
-    /// Join tokens and payloads of configs are dropped from it unless the ceiling grants them; secrets in
-    /// known places are masked.
-    ///
-    /// # Errors
-    /// The guard's refusal, a failed connection, an error of the daemon, a truncated or foreign answer.
-    pub async fn json(&self, target: Target) -> Result<Value> {
-        let mut document = self.original(target).await?;
-        redact::document(&mut document, self.reveal());
-        Ok(document)
-    }
-
     /// Names whose values are shown on this host.
     #[must_use]
     pub fn reveal(&self) -> &Reveal {
         self.host.reveal()
-    }
-
-    /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
-    async fn original(&self, mut target: Target) -> Result<Value> {
-        // What is left out of the rows may be what they have to be judged by.
-        let fields = target.fields.take().filter(|_| self.sees_all());
-        let reply = self.ask(Method::GET, target).await?;
-        let (wire, mut document) = reply.document(fields.as_ref()).await?;
-        self.withhold(&wire, &mut document);
-        // Boxed, as all that is seldom: it would make every call's future large.
-        Box::pin(self.sift(&wire, &mut document)).await?;
-        Ok(document)
-    }
-
-    /// As the engine tells it, what callers must not see included: for judging other documents by it.
-    async fn look(&self, target: Target) -> Result<Value> {
-        let headers = target.headers;
-        let reply = self.pass(self.guarded(target.request(Method::GET, empty())?)?, Length::Short, headers).await?;
-        if !reply.response.status().is_success() {
-            return Err(refused(reply.response).await);
-        }
-        Ok(reply.document(None).await?.1)
     }
 
     /// Opens a stream of bytes: logs, statistics. Events are read with [`Docker::events`].
@@ -555,13 +522,19 @@ impl Docker {
         self.unsay(error, &wire, uri).await
     }
 
-    /// Sends a request about what exists for callers.
-    async fn send(&self, request: Request<Body>, length: Length, headers: Duration) -> Result<Reply> {
+    /// A request that the guard lets leave, and that is about what exists for callers.
+    async fn admitted(&self, request: Request<Body>) -> Result<Guarded> {
         let guarded = self.guarded(request)?;
         let Guarded { wire, request } = &guarded;
         if wire.registry.is_some() || !self.sees_all() {
             Box::pin(self.admit_subject(request.method(), wire, request.uri())).await?;
         }
+        Ok(guarded)
+    }
+
+    /// Sends a request about what exists for callers.
+    async fn send(&self, request: Request<Body>, length: Length, headers: Duration) -> Result<Reply> {
+        let guarded = self.admitted(request).await?;
         // Boxed for its size: every call holds one.
         Box::pin(self.pass(guarded, length, headers)).await
     }
@@ -621,17 +594,6 @@ impl Docker {
         let is_of_container = wire.route.template.starts_with("/containers/{id}");
         is_of_container && wire.subject.as_deref().is_some_and(|id| self.call.has_made(id))
     }
-
-    fn withhold(&self, wire: &Wire, document: &mut Value) {
-        let Some((field, permission)) = withheld(wire) else { return };
-        if self.ceiling.permissions.has(permission) {
-            return;
-        }
-        match document {
-            Value::Array(items) => items.iter_mut().for_each(|item| drop_field(item, field)),
-            item => drop_field(item, field),
-        }
-    }
 }
 
 /// The error that a step of a progress stream is, in words that may be shown.
@@ -660,7 +622,7 @@ impl Waiting {
     /// # Errors
     /// As [`Docker::json`]; the caller sets the deadline.
     pub async fn code(self) -> Result<Option<i64>> {
-        let document = document(self.response, &self.wire, None, Duration::MAX).await?;
+        let document = document(self.response, &self.wire, Duration::MAX).await?;
         Ok(document.get("StatusCode").and_then(Value::as_i64))
     }
 }

@@ -207,6 +207,25 @@ impl Answer {
 }
 
 impl Answer {
+    /// What was written of an output, masked, fitted into the budgets, and as text.
+    fn of(written: serde_json::Result<Value>, summary: &str, host: Option<&str>) -> Result<Self> {
+        let mut document =
+            written.map_err(|error| Error::internal("an answer cannot be written").detail(error.to_string()))?;
+        let not_an_object = || Error::internal("an answer is not an object");
+        if let Some(host) = host {
+            let fields = document.as_object_mut().ok_or_else(not_an_object)?;
+            // In front; where the data name one themselves, it is that.
+            let named = fields.shift_remove("host").unwrap_or_else(|| host.into());
+            fields.shift_insert(0, "host".into(), named);
+        }
+        // Before anything is cut: half a secret has no shape.
+        redact::texts(&mut document);
+        let Value::Object(mut structured) = document else { return Err(not_an_object()) };
+        let counted = Some(page::fit(&mut structured));
+        let text = page::cut(redact::lines(text::render(&structured, summary)));
+        Ok(Self { structured: Some(structured), text, is_presentable: true, counted })
+    }
+
     /// Adds what has to be said beside: in the text in front of the last line, among the data as `notes`.
     #[must_use]
     pub fn noting<'a>(mut self, notes: impl Iterator<Item = &'a String>) -> Self {
@@ -247,27 +266,12 @@ pub trait Summary {
 
 impl<T: Serialize + JsonSchema + Summary + Send + 'static> Output for T {
     fn schema() -> Option<Json> {
-        Some(schema::output::<T>())
+        Some(schema::output(T::json_schema))
     }
 
     fn answer(self, host: Option<&str>) -> Result<Answer> {
         let summary = self.summary();
-        let value = serde_json::to_value(self)
-            .map_err(|error| Error::internal("an answer cannot be written").detail(error.to_string()))?;
-        let Value::Object(fields) = value else { return Err(Error::internal("an answer is not an object")) };
-        let mut structured = fields;
-        if let Some(host) = host {
-            // In front; where the data name one themselves, it is that.
-            let named = structured.shift_remove("host").unwrap_or_else(|| host.into());
-            structured.shift_insert(0, "host".into(), named);
-        }
-        // Before anything is cut: half a secret has no shape.
-        let mut document = Value::Object(structured);
-        redact::texts(&mut document);
-        let Value::Object(mut structured) = document else { return Err(Error::internal("an answer is not an object")) };
-        let counted = Some(page::fit(&mut structured));
-        let text = page::cut(redact::lines(text::render(&structured, &summary)));
-        Ok(Answer { structured: Some(structured), text, is_presentable: true, counted })
+        Answer::of(serde_json::to_value(self), &summary, host)
     }
 }
 
@@ -349,7 +353,7 @@ pub struct Card {
     may_become_job: bool,
     /// The description and the input schema, written when somebody asks for them: most tools are never looked at.
     described: OnceLock<(String, Json)>,
-    describe: fn() -> (String, Json),
+    describe: schema::Describe,
     output: fn() -> Option<Json>,
 }
 
@@ -370,7 +374,7 @@ impl Card {
             cli_config: false,
             may_become_job: false,
             described: OnceLock::new(),
-            describe: schema::input::<I>,
+            describe: I::json_schema,
             output: O::schema,
         }
     }
@@ -386,13 +390,13 @@ impl Card {
     /// The description.
     #[must_use]
     pub fn about(&self) -> &str {
-        &self.described.get_or_init(self.describe).0
+        &self.described.get_or_init(|| schema::input(self.describe)).0
     }
 
     /// The input schema without `host`.
     #[must_use]
     pub fn input(&self) -> &Json {
-        &self.described.get_or_init(self.describe).1
+        &self.described.get_or_init(|| schema::input(self.describe)).1
     }
 
     /// The output schema, unless it answers with free text.
@@ -546,7 +550,8 @@ impl<T: FleetTool> FleetCall for T {
             let (total, answered) = (hosts.len(), &AtomicUsize::new(0));
             let is_large = hosts.len() > HOSTS_AT_ONCE;
             let places = &Semaphore::new(HOSTS_AT_ONCE);
-            let mut answers: Vec<(usize, HostAnswer<T::Part>)> = stream::iter(hosts.into_iter().enumerate())
+            let mut answers: Vec<Option<HostAnswer<T::Part>>> = hosts.iter().map(|_| None).collect();
+            stream::iter(hosts.into_iter().enumerate())
                 .map(|(position, (host, docker))| async move {
                     let place = places.acquire().await.ok();
                     let asked = async {
@@ -568,10 +573,14 @@ impl<T: FleetTool> FleetCall for T {
                 })
                 // Unordered, so that a host that hangs holds up nobody behind it.
                 .buffer_unordered(HOSTS_AWAITED)
-                .collect()
+                .for_each(|(position, answer)| {
+                    if let Some(place) = answers.get_mut(position) {
+                        *place = Some(answer);
+                    }
+                    std::future::ready(())
+                })
                 .await;
-            answers.sort_by_key(|(position, _)| *position);
-            let answers: Vec<HostAnswer<T::Part>> = answers.into_iter().map(|(_, answer)| answer).collect();
+            let answers: Vec<HostAnswer<T::Part>> = answers.into_iter().flatten().collect();
             if let (true, Some(HostAnswer { answer: Err(error), .. })) = (single, answers.first()) {
                 return Err(error.clone());
             }

@@ -223,17 +223,17 @@ impl Client {
         Ok(Times::of(times))
     }
 
-    /// Many calls, so many of them in flight.
+    /// Many calls, so many of them in flight; those who call take the arguments in turn.
     pub(crate) async fn load(
         &self,
         tool: &str,
-        arguments: &Value,
+        arguments: &[Value],
         calls: usize,
         flight: usize,
     ) -> Result<Load, Failure> {
-        let (sent, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (sent, failed) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
         let started = Instant::now();
-        let caller = || async {
+        let caller = |arguments| async move {
             while sent.fetch_add(1, Ordering::Relaxed) < calls {
                 if !self.tried(tool, arguments).await?.0.ok {
                     failed.fetch_add(1, Ordering::Relaxed);
@@ -241,8 +241,8 @@ impl Client {
             }
             Ok::<_, Failure>(())
         };
-        futures_util::future::try_join_all((0..flight).map(|_| caller())).await?;
-        Ok(Load { calls, failed: failed.into_inner(), took: started.elapsed() })
+        futures_util::future::try_join_all(arguments.iter().cycle().take(flight).map(caller)).await?;
+        Ok(Load { calls, failed: failed.load(Ordering::Relaxed), took: started.elapsed() })
     }
 
     /// The process.

@@ -18,7 +18,13 @@ use tokio::{
 use crate::{Failure, client::Load, figures::Times};
 
 /// The list that is compared.
-const LIST: &str = "/v1.41/containers/json";
+pub(crate) const LIST: &str = "/v1.41/containers/json";
+
+/// That list, of the containers whose names have this part.
+pub(crate) fn named(part: &str) -> String {
+    let filters = json!({"name": [part]}).to_string();
+    format!("{LIST}?filters={}", url::form_urlencoded::byte_serialize(filters.as_bytes()).collect::<String>())
+}
 
 /// A connection that is kept alive.
 pub(crate) struct Connection {
@@ -117,21 +123,21 @@ pub(crate) async fn lists(socket: &str, calls: usize) -> Result<Times, Failure> 
     Ok(Times::of(times))
 }
 
-/// The list on so many connections at once.
-pub(crate) async fn load(socket: &str, calls: usize, connections: usize) -> Result<Load, Failure> {
-    let (sent, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+/// Lists on so many connections at once, which take the targets in turn.
+pub(crate) async fn load(socket: &str, targets: &[String], calls: usize, connections: usize) -> Result<Load, Failure> {
+    let (sent, failed) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
     let started = Instant::now();
-    let caller = || async {
+    let caller = |target| async move {
         let mut connection = Connection::open(socket).await?;
         while sent.fetch_add(1, Ordering::Relaxed) < calls {
-            if connection.send("GET", LIST, None).await?.0 != 200 {
+            if connection.send("GET", String::as_str(target), None).await?.0 != 200 {
                 failed.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok::<_, Failure>(())
     };
-    futures_util::future::try_join_all((0..connections).map(|_| caller())).await?;
-    Ok(Load { calls, failed: failed.into_inner(), took: started.elapsed() })
+    futures_util::future::try_join_all(targets.iter().cycle().take(connections).map(caller)).await?;
+    Ok(Load { calls, failed: failed.load(Ordering::Relaxed), took: started.elapsed() })
 }
 
 /// The bytes of the list.

@@ -138,7 +138,7 @@ impl Peer {
         column.insert(LIST_BYTES, grouped(listed.to_string().len()));
         let times = client.timed(self.list, &json!({}), CALLS).await?;
         column.insert(LIST, format!("{} / {}", millis(times.median()), millis(times.p99())));
-        let load = client.load(self.list, &json!({}), LOAD, FLIGHT).await?;
+        let load = client.load(self.list, &[json!({})], LOAD, FLIGHT).await?;
         column.insert(BUSY, format!("{:.0}; {} of {}", load.rate(), load.failed, load.calls));
         client.leave().await?;
 

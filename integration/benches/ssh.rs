@@ -46,7 +46,7 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failur
     }
 
     let mut most = 0;
-    let mut load = Box::pin(client.load("list_containers", &far, 400, FLIGHT));
+    let mut load = Box::pin(client.load("list_containers", std::slice::from_ref(&far), 400, FLIGHT));
     let done = loop {
         tokio::select! {
             done = &mut load => break done?,

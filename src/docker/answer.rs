@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -38,11 +39,18 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Reads the document that it is; of the rows of a list only these fields, where some are named.
-    pub(super) async fn document(self, fields: Option<&Fields>) -> Result<(Wire, Value)> {
+    /// Reads the bytes of the document that it is; [`parsed`] makes one of them.
+    pub(super) async fn bytes(self) -> Result<Bytes> {
         let Self { wire, response, lent } = self;
-        let document = document(response, &wire, fields, IDLE).await?;
+        let bytes = whole(response, &wire, IDLE).await?;
         lent.give_back().await;
+        Ok(bytes)
+    }
+
+    /// Reads the document that it is.
+    pub(super) async fn document(self) -> Result<(Wire, Value)> {
+        let wire = self.wire.clone();
+        let document = parsed(&self.bytes().await?, &wire, None)?;
         Ok((wire, document))
     }
 }
@@ -74,31 +82,32 @@ pub(super) fn drop_field(document: &mut Value, pointer: &str) {
     }
 }
 
-/// The JSON of an answer, which may fall silent for as long as `idle` on its way; of the rows of a list only these
-/// fields, where some are named.
-pub(super) async fn document(
-    response: Response<Incoming>,
-    wire: &Wire,
-    fields: Option<&Fields>,
-    idle: Duration,
-) -> Result<Value> {
+/// The JSON of an answer, which may fall silent for as long as `idle` on its way.
+pub(super) async fn document(response: Response<Incoming>, wire: &Wire, idle: Duration) -> Result<Value> {
+    parsed(&whole(response, wire, idle).await?, wire, None)
+}
+
+/// The bytes of an answer that says that it is JSON.
+async fn whole(response: Response<Incoming>, wire: &Wire, idle: Duration) -> Result<Bytes> {
     let is_json = is_json(&response);
     let bytes = gather(response.into_body(), LARGEST_DOCUMENT, idle).await?;
     let bytes = bytes.ok_or_else(|| too_large(wire, &format!("is larger than {} MiB", LARGEST_DOCUMENT >> 20)))?;
-    if !is_json {
-        return Err(foreign().detail(sample(&bytes)));
-    }
-    match values::parse(&bytes, LARGEST_VALUES, fields) {
+    if is_json { Ok(bytes.into()) } else { Err(foreign().detail(sample(&bytes))) }
+}
+
+/// The document in the bytes of an answer; of the rows of a list only these fields, where some are named.
+pub(super) fn parsed(bytes: &[u8], wire: &Wire, fields: Option<&Fields>) -> Result<Value> {
+    match values::parse(bytes, LARGEST_VALUES, fields) {
         Ok(document) => fits(wire, document).ok_or_else(|| {
             Error::docker("the daemon's answer is not what was asked for")
                 .hint("ask the person to run \"quaymaster check\"")
-                .detail(sample(&bytes))
+                .detail(sample(bytes))
         }),
         Err(Unread::TooMuch) => {
             Err(too_large(wire, &format!("would take more than {} MiB of memory", LARGEST_VALUES >> 20)))
         }
         Err(Unread::Nonsense(error)) => Err(Error::docker("the daemon's answer is cut off or is not JSON")
-            .detail(format!("{error}: {}", sample(&bytes)))),
+            .detail(format!("{error}: {}", sample(bytes)))),
     }
 }
 

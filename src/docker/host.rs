@@ -19,10 +19,11 @@ use super::{
     Docker, HEADERS,
     access::Ceiling,
     breaker::{Breaker, Tripped},
-    bulkhead::{Bulkhead, Place},
+    bulkhead::{Bulkhead, Entry, Place},
     connect::Dialer,
     pool::{Body, Connection, HOST, Lent, Pool, Proof, empty, late},
     reference::Reference,
+    together::Question,
 };
 use crate::{
     config::{Environment, HostConfig},
@@ -266,6 +267,14 @@ impl Host {
     /// `busy` when too many wait already.
     pub(super) async fn place(&self) -> Result<Place> {
         self.bulkhead.enter().await
+    }
+
+    /// Takes one of the places to ask the question, or waits with others for the answer that one of them gets.
+    ///
+    /// # Errors
+    /// `busy` when too many wait already; what the one that asked has failed with.
+    pub(super) async fn place_to_ask(&self, question: &Question) -> Result<Entry> {
+        self.bulkhead.enter_to_ask(question).await
     }
 
     /// Room for a long request, if there is some now.

@@ -1,6 +1,6 @@
 //! Schemas that every client can read, and arguments that are refused by name.
 
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -11,11 +11,15 @@ use crate::{
     redact,
 };
 
+/// What writes the schema of a type: its [`JsonSchema::json_schema`]. What is made of it is compiled once and not
+/// for every tool.
+pub type Describe = fn(&mut SchemaGenerator) -> Schema;
+
 /// The description and the input schema of a struct: a flat object, everything inlined, one type
 /// for each property, no `null`. That unknown properties are refused is not written into every one of them.
 #[must_use]
-pub fn input<T: JsonSchema>() -> (String, Json) {
-    let mut schema = plain::<T>();
+pub fn input(describe: Describe) -> (String, Json) {
+    let mut schema = plain(describe);
     let about = schema.remove("description").and_then(|text| text.as_str().map(paragraphs)).unwrap_or_default();
     schema.remove("title");
     schema.entry("properties").or_insert_with(|| Json::new().into());
@@ -26,8 +30,8 @@ pub fn input<T: JsonSchema>() -> (String, Json) {
 /// The output schema of a struct. Nothing is required but `host`, so that a partial answer fits too,
 /// and it carries no descriptions: the names are to explain themselves.
 #[must_use]
-pub fn output<T: JsonSchema>() -> Json {
-    let mut schema = plain::<T>();
+pub fn output(describe: Describe) -> Json {
+    let mut schema = plain(describe);
     loosen(&mut schema);
     schema.remove("title");
     schema
@@ -38,6 +42,14 @@ pub fn output<T: JsonSchema>() -> Json {
 /// # Errors
 /// `invalid`, with the nearest argument or value.
 pub fn parse<T: DeserializeOwned>(arguments: Json, schema: &Json) -> Result<T> {
+    T::deserialize(checked(arguments, schema)?).map_err(|error| senseless(&error))
+}
+
+fn senseless(error: &serde_json::Error) -> Error {
+    Error::invalid(error.to_string()).hint("see the tool's input schema")
+}
+
+fn checked(arguments: Json, schema: &Json) -> Result<Value> {
     let none = Json::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
     for (name, value) in &arguments {
@@ -54,8 +66,7 @@ pub fn parse<T: DeserializeOwned>(arguments: Json, schema: &Json) -> Result<T> {
     }
     // An explicit null is the same as nothing: some clients write every property.
     let given: Json = arguments.into_iter().filter(|(_, value)| !value.is_null()).collect();
-    serde_json::from_value(given.into())
-        .map_err(|error| Error::invalid(error.to_string()).hint("see the tool's input schema"))
+    Ok(given.into())
 }
 
 fn unknown(name: &str, properties: &Json) -> Error {
@@ -142,13 +153,14 @@ fn hint_of(expected: &str, property: &Value) -> String {
     }
 }
 
-fn plain<T: JsonSchema>() -> Json {
+fn plain(describe: Describe) -> Json {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    let schema = SchemaGenerator::new(settings).into_root_schema_for::<T>();
-    let Value::Object(mut schema) = schema.to_value() else { return Json::new() };
+    let Value::Object(mut schema) = describe(&mut SchemaGenerator::new(settings)).to_value() else {
+        return Json::new();
+    };
     simplify(&mut schema);
     schema
 }
@@ -248,6 +260,7 @@ fn paragraphs(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use schemars::JsonSchema;
     use serde::Deserialize;
     use serde_json::json;
 
@@ -289,7 +302,7 @@ mod tests {
 
     #[test]
     fn schemas_are_flat() {
-        let (about, schema) = input::<Example>();
+        let (about, schema) = input(Example::json_schema);
         assert_eq!(about, "Does a thing.\n\nAnd says how.");
         assert_eq!(
             Value::from(schema),
@@ -311,7 +324,7 @@ mod tests {
     fn wrong_arguments_are_named() {
         let refusal = |arguments: Value| {
             let Value::Object(arguments) = arguments else { panic!("no object") };
-            let error = parse::<Example>(arguments, &input::<Example>().1).unwrap_err();
+            let error = parse::<Example>(arguments, &input(Example::json_schema).1).unwrap_err();
             format!("{error} | {}", error.hint_text().unwrap_or_default())
         };
         assert_eq!(refusal(json!({"contaner": "x"})), "unknown argument \"contaner\" | did you mean \"container\"?");
@@ -333,6 +346,6 @@ mod tests {
     #[test]
     fn null_is_nothing() {
         let arguments = json!({"container": "x", "limit": null}).as_object().cloned().unwrap();
-        assert!(parse::<Example>(arguments, &input::<Example>().1).unwrap().limit.is_none());
+        assert!(parse::<Example>(arguments, &input(Example::json_schema).1).unwrap().limit.is_none());
     }
 }

@@ -129,6 +129,47 @@ async fn sixteen_calls_are_in_flight_and_the_queue_has_an_end() {
     call(&gateway, LIST, json!({"host": "a"}), 2).await.unwrap();
 }
 
+#[tokio::test]
+async fn those_who_wait_to_ask_the_same_ask_once_and_outlive_the_one_that_asks() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let (asked, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (holding, counter, gate) = (held.clone(), asked.clone(), open.clone());
+    let daemon = Daemon::new(move |heard| {
+        if heard.is("GET", "/containers/json") {
+            if !gate.load(Ordering::SeqCst) {
+                holding.fetch_add(1, Ordering::SeqCst);
+                return Act::Hold(Vec::new());
+            }
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+        engine(heard)
+    });
+    let gateway = gateway(&[daemon.spec("a", "")]);
+    let mut in_flight: Vec<_> = (0..16).map(|_| begin(&gateway, "a")).collect();
+    until("all places are taken", || held.load(Ordering::SeqCst) == 16).await;
+    let first = begin(&gateway, "a");
+    sleep(Duration::from_millis(200)).await;
+    let crowd: Vec<_> = (0..40).map(|_| begin(&gateway, "a")).collect();
+    let other = call(&gateway, "list_images", json!({"host": "a"}), 10);
+    let (other, ()) = tokio::join!(other, async {
+        sleep(Duration::from_millis(200)).await;
+        // One place becomes free: the first asks for all, and its call is taken back while it does.
+        in_flight.swap_remove(0).0.cancel();
+        until("the first asks", || held.load(Ordering::SeqCst) == 17).await;
+        open.store(true, Ordering::SeqCst);
+        first.0.cancel();
+    });
+    other.unwrap();
+    for (_, call) in crowd {
+        timeout(Duration::from_secs(10), call).await.unwrap().unwrap().unwrap();
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "forty calls that waited for the same");
+    assert_eq!(held.load(Ordering::SeqCst), 17);
+    for (token, _) in in_flight {
+        token.cancel();
+    }
+}
+
 type Begun = (CancellationToken, tokio::task::JoinHandle<Result<quaymaster::tool::Answer, Failure>>);
 
 /// Begins a list that can be taken back.

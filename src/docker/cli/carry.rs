@@ -323,7 +323,7 @@ async fn answer(reply: Reply, docker: Docker, method: &Method) -> Result<Respons
             _ => held(reply, docker),
         },
         _ => {
-            let (wire, mut document) = reply.document(None).await?;
+            let (wire, mut document) = reply.document().await?;
             docker.withhold(&wire, &mut document);
             docker.sift(&wire, &mut document).await?;
             Full::from(document.to_string()).map_err(|never| match never {}).boxed_unsync()

@@ -160,7 +160,7 @@ pub(super) struct Report {
 
 impl Output for Report {
     fn schema() -> Option<Json> {
-        Some(crate::tool::schema::output::<Shown>())
+        Some(crate::tool::schema::output(Shown::json_schema))
     }
 
     fn answer(self, host: Option<&str>) -> Result<Answer> {

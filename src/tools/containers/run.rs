@@ -86,7 +86,7 @@ pub(super) struct Started {
 
 impl Output for Started {
     fn schema() -> Option<Json> {
-        Some(schema::output::<Self>())
+        Some(schema::output(Self::json_schema))
     }
 
     /// The output keeps its lines in the text, fenced.
