@@ -172,6 +172,12 @@ impl Docker {
         Ok(())
     }
 
+    /// How many connections (over SSH: channels) were ever opened to the host.
+    #[must_use]
+    pub fn dialled(&self) -> usize {
+        self.host.dialled()
+    }
+
     /// Closes the connections that rest: for a call about so many hosts that theirs would add up.
     pub fn close_resting(&self) {
         self.host.close_resting();

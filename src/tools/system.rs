@@ -72,11 +72,16 @@ impl FleetTool for Ping {
     type Output = Pings;
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Answered> {
-        // Connecting is not what is measured.
+        let (connections, started) = (docker.dialled(), Instant::now());
         docker.ping().await?;
-        let started = Instant::now();
-        docker.ping().await?;
-        let latency_ms = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
+        let mut latency = started.elapsed();
+        if docker.dialled() != connections {
+            // Connecting is not what is measured.
+            let started = Instant::now();
+            docker.ping().await?;
+            latency = started.elapsed();
+        }
+        let latency_ms = (latency.as_secs_f64() * 10_000.0).round() / 10.0;
         Ok(Answered { host: docker.host().to_owned(), latency_ms })
     }
 
