@@ -1,5 +1,6 @@
 //! The text channel: the same data as compact lines, tables for rows, and a summary at the end.
 
+use memchr::memchr2;
 use serde_json::Value;
 
 use super::Json;
@@ -42,13 +43,15 @@ fn line(text: &mut String, name: &str, value: &Value) {
 }
 
 /// Adds text on one line: a foreign name or value must not begin a line of ours.
-fn flat(text: &mut String, added: &str) {
-    for (position, part) in added.split(['\n', '\r']).enumerate() {
-        if position > 0 {
-            text.push(' ');
-        }
-        text.push_str(part);
+fn flat(text: &mut String, mut added: &str) {
+    while let Some((line, rest)) =
+        memchr2(b'\n', b'\r', added.as_bytes()).and_then(|end| Some((added.get(..end)?, added.get(end + 1..)?)))
+    {
+        text.push_str(line);
+        text.push(' ');
+        added = rest;
     }
+    text.push_str(added);
 }
 
 /// Rows as the table of them, for whoever has to know how long it is.
