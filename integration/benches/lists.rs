@@ -80,7 +80,7 @@ pub(crate) async fn measure(lab: &Lab, report: &mut Report) -> Result<(Column, C
 
     let (ours, theirs) = busy(lab, &client, &Lists::apart()?, LOAD).await?;
     report.add(at_once(
-        "the same, every caller another list, so that none is asked for once for several",
+        "the same where every caller asks for another list, so that nothing can be shared",
         None,
         ours,
         theirs,

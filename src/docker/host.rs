@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -21,7 +21,7 @@ use super::{
     breaker::{Breaker, Tripped},
     bulkhead::{Bulkhead, Entry, Place},
     connect::Dialer,
-    pool::{Body, Connection, HOST, Lent, Pool, Proof, empty, late},
+    pool::{Body, Connection, HOST, Lent, Pool, Proof, empty, late, lock},
     reference::Reference,
     together::Question,
 };
@@ -446,10 +446,6 @@ impl Host {
 fn versioned(uri: &Uri, api: ApiVersion) -> Result<Uri> {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     format!("/v{api}{target}").parse().map_err(|_| Error::invalid("a name cannot be part of a request"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A small answer, read whole: status, headers, at most 64 kilobytes of body.

@@ -359,7 +359,7 @@ impl Idle {
 /// The `Host` header of every request; the daemon ignores it.
 pub(crate) const HOST: &str = "docker";
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use tokio::sync::watch;
 
+use super::pool::lock;
 use crate::error::Result;
 
 /// The largest answer that is shared: those who share it work on it all at once.
@@ -102,10 +103,6 @@ impl Drop for Spokesman {
 /// Waits for what is told; `None` when the one that asked has gone without a word.
 pub(super) async fn heard(mut told: watch::Receiver<Told>) -> Option<Told> {
     told.wait_for(|told| !matches!(told, Told::Nothing)).await.ok().map(|told| told.clone())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
     redact,
 };
 
-/// What writes the schema of a type: its [`JsonSchema::json_schema`]. What is made of it is compiled once and not
+/// What writes the schema of a type: its [`schemars::JsonSchema::json_schema`]. What is made of it is compiled once and not
 /// for every tool.
 pub type Describe = fn(&mut SchemaGenerator) -> Schema;
 

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 256;
 
 /// How long the thread gathers lines that nobody waits for: a wake and a look at the directory for each line
 /// would cost as much as the rest of a short call. An orderly end loses none of them.
-const GATHER: Duration = Duration::from_millis(25);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Says that a line is on the disk, or why it is not.
 pub(super) type Written = oneshot::Sender<Result<(), String>>;
