@@ -34,6 +34,11 @@ pub fn variable(text: &str) -> String {
     }
 }
 
+/// A label's value as it may be shown, where that is another one.
+pub(crate) fn label(name: &str, value: &str, reveal: &Reveal) -> Option<String> {
+    known::label(name, value, reveal, &mut |_| {})
+}
+
 /// What leaves: stripped of what is not text, and of every secret that its shape gives away.
 #[must_use]
 pub fn shown(text: &str) -> String {
@@ -44,13 +49,15 @@ pub fn shown(text: &str) -> String {
     }
 }
 
+/// What the texts of most documents take together.
+const USUAL: usize = 2 << 10;
 /// How much of a document is looked at at once.
 const PIECE: usize = 64 << 10;
 
 /// The same for every text of an answer, at any depth; most have nothing to hide and stay untouched.
 pub fn texts(document: &mut Value) {
     // All of them together are soon looked through: they are short, and what takes time is to begin.
-    let mut together = String::new();
+    let mut together = String::with_capacity(USUAL);
     if !(is_clean_so_far(document, &mut together) && is_clean(&together)) {
         each_text(document);
     }

@@ -543,50 +543,63 @@ impl<T: FleetTool> FleetCall for T {
     }
 
     fn call(self: Box<Self>, hosts: Vec<Member>, deadline: Duration, call: Call) -> Pending<'static, Result<Answer>> {
-        use futures_util::{StreamExt, stream};
         Box::pin(async move {
-            let single = hosts.len() == 1;
-            let (tool, call) = (self.as_ref(), &call);
-            let (total, answered) = (hosts.len(), &AtomicUsize::new(0));
-            let is_large = hosts.len() > HOSTS_AT_ONCE;
-            let places = &Semaphore::new(HOSTS_AT_ONCE);
-            let mut answers: Vec<Option<HostAnswer<T::Part>>> = hosts.iter().map(|_| None).collect();
-            stream::iter(hosts.into_iter().enumerate())
-                .map(|(position, (host, docker))| async move {
-                    let place = places.acquire().await.ok();
-                    let asked = async {
-                        let docker = docker?;
-                        let answer = tool.ask(&docker, call).await;
-                        if is_large {
-                            docker.close_resting();
-                        }
-                        answer
-                    };
-                    let answer = sharing(place, tokio::time::timeout(deadline, asked)).await.unwrap_or_else(|_| {
-                        Err(Error::timeout(format!("the host did not answer within {} s", deadline.as_secs())))
-                    });
-                    let answer = answer.map_err(|error| error.on(&host));
-                    if !single {
-                        call.progress(Progress::of(answered.fetch_add(1, Ordering::Relaxed) + 1, total, "hosts"));
-                    }
-                    (position, HostAnswer { host, answer })
-                })
-                // Unordered, so that a host that hangs holds up nobody behind it.
-                .buffer_unordered(HOSTS_AWAITED)
-                .for_each(|(position, answer)| {
-                    if let Some(place) = answers.get_mut(position) {
-                        *place = Some(answer);
-                    }
-                    std::future::ready(())
-                })
-                .await;
-            let answers: Vec<HostAnswer<T::Part>> = answers.into_iter().flatten().collect();
-            if let (true, Some(HostAnswer { answer: Err(error), .. })) = (single, answers.first()) {
-                return Err(error.clone());
-            }
-            self.combine(answers, call)?.answer(None)
+            let answers = match <[Member; 1]>::try_from(hosts) {
+                // By itself: in a crowd every step of it would be taken twice, and often by another thread.
+                Ok([member]) => match asked(self.as_ref(), member, deadline, &call).await {
+                    HostAnswer { answer: Err(error), .. } => return Err(error),
+                    answer => vec![answer],
+                },
+                Err(hosts) => asked_at_once(self.as_ref(), hosts, deadline, &call).await,
+            };
+            self.combine(answers, &call)?.answer(None)
         })
     }
+}
+
+/// Asks one host, within `deadline`.
+async fn asked<T: FleetTool>(tool: &T, (host, docker): Member, deadline: Duration, call: &Call) -> HostAnswer<T::Part> {
+    let asking = async { tool.ask(&docker?, call).await };
+    let answer = tokio::time::timeout(deadline, asking)
+        .await
+        .unwrap_or_else(|_| Err(Error::timeout(format!("the host did not answer within {} s", deadline.as_secs()))));
+    HostAnswer { answer: answer.map_err(|error| error.on(&host)), host }
+}
+
+/// Asks many hosts, each within `deadline`, and tells how many have answered; the answers come in the order of the
+/// hosts.
+async fn asked_at_once<T: FleetTool>(
+    tool: &T,
+    hosts: Vec<Member>,
+    deadline: Duration,
+    call: &Call,
+) -> Vec<HostAnswer<T::Part>> {
+    use futures_util::{StreamExt, stream};
+    let (total, answered) = (hosts.len(), &AtomicUsize::new(0));
+    let is_large = total > HOSTS_AT_ONCE;
+    let places = &Semaphore::new(HOSTS_AT_ONCE);
+    let mut answers: Vec<Option<HostAnswer<T::Part>>> = hosts.iter().map(|_| None).collect();
+    stream::iter(hosts.into_iter().enumerate())
+        .map(|(position, member)| async move {
+            let place = places.acquire().await.ok();
+            let daemon = member.1.as_ref().ok().filter(|_| is_large).cloned();
+            let answer = sharing(place, asked(tool, member, deadline, call)).await;
+            if let Some(daemon) = daemon {
+                daemon.close_resting();
+            }
+            call.progress(Progress::of(answered.fetch_add(1, Ordering::Relaxed) + 1, total, "hosts"));
+            (position, answer)
+        })
+        // Unordered, so that a host that hangs holds up nobody behind it.
+        .buffer_unordered(HOSTS_AWAITED)
+        .for_each(|(position, answer)| {
+            if let Some(place) = answers.get_mut(position) {
+                *place = Some(answer);
+            }
+            std::future::ready(())
+        })
+        .await;
+    answers.into_iter().flatten().collect()
 }
 
 /// Does some work with a place among those that are done soon, and gives the place up when it takes longer.

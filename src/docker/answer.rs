@@ -15,8 +15,8 @@ use super::{
     guard::Wire,
     names,
     pool::Lent,
+    records::{self, Record},
     stream::{IDLE, silent},
-    target::Fields,
     values::{self, Unread},
 };
 use crate::{
@@ -50,7 +50,7 @@ impl Reply {
     /// Reads the document that it is.
     pub(super) async fn document(self) -> Result<(Wire, Value)> {
         let wire = self.wire.clone();
-        let document = parsed(&self.bytes().await?, &wire, None)?;
+        let document = parsed(&self.bytes().await?, &wire)?;
         Ok((wire, document))
     }
 }
@@ -84,7 +84,7 @@ pub(super) fn drop_field(document: &mut Value, pointer: &str) {
 
 /// The JSON of an answer, which may fall silent for as long as `idle` on its way.
 pub(super) async fn document(response: Response<Incoming>, wire: &Wire, idle: Duration) -> Result<Value> {
-    parsed(&whole(response, wire, idle).await?, wire, None)
+    parsed(&whole(response, wire, idle).await?, wire)
 }
 
 /// The bytes of an answer that says that it is JSON.
@@ -95,19 +95,30 @@ async fn whole(response: Response<Incoming>, wire: &Wire, idle: Duration) -> Res
     if is_json { Ok(bytes.into()) } else { Err(foreign().detail(sample(&bytes))) }
 }
 
-/// The document in the bytes of an answer; of the rows of a list only these fields, where some are named.
-pub(super) fn parsed(bytes: &[u8], wire: &Wire, fields: Option<&Fields>) -> Result<Value> {
-    match values::parse(bytes, LARGEST_VALUES, fields) {
-        Ok(document) => fits(wire, document).ok_or_else(|| {
-            Error::docker("the daemon's answer is not what was asked for")
-                .hint("ask the person to run \"quaymaster check\"")
-                .detail(sample(bytes))
-        }),
-        Err(Unread::TooMuch) => {
-            Err(too_large(wire, &format!("would take more than {} MiB of memory", LARGEST_VALUES >> 20)))
+/// The document in the bytes of an answer.
+pub(super) fn parsed(bytes: &[u8], wire: &Wire) -> Result<Value> {
+    let document = values::parse(bytes, LARGEST_VALUES).map_err(|unread| unreadable(unread, bytes, wire))?;
+    fits(wire, document).ok_or_else(|| unasked(bytes))
+}
+
+/// The rows of the list in the bytes of an answer, with these of their labels.
+pub(super) fn listed<R: Record>(bytes: &[u8], wire: &Wire, labels: &[&str]) -> Result<Vec<R>> {
+    let rows = records::parse(bytes, LARGEST_VALUES, labels).map_err(|unread| unreadable(unread, bytes, wire))?;
+    rows.ok_or_else(|| unasked(bytes))
+}
+
+fn unasked(bytes: &[u8]) -> Error {
+    Error::docker("the daemon's answer is not what was asked for")
+        .hint("ask the person to run \"quaymaster check\"")
+        .detail(sample(bytes))
+}
+
+fn unreadable(unread: Unread, bytes: &[u8], wire: &Wire) -> Error {
+    match unread {
+        Unread::TooMuch => too_large(wire, &format!("would take more than {} MiB of memory", LARGEST_VALUES >> 20)),
+        Unread::Nonsense(error) => {
+            Error::docker("the daemon's answer is cut off or is not JSON").detail(format!("{error}: {}", sample(bytes)))
         }
-        Err(Unread::Nonsense(error)) => Err(Error::docker("the daemon's answer is cut off or is not JSON")
-            .detail(format!("{error}: {}", sample(bytes)))),
     }
 }
 

@@ -5,11 +5,12 @@ use http::Method;
 use serde_json::Value;
 
 use super::{
-    Docker, Target,
-    answer::{drop_field, foreign, is_page, parsed, refused, withheld},
+    Container, Docker, Target,
+    answer::{drop_field, foreign, is_page, listed, parsed, refused, withheld},
     bulkhead::Entry,
     guard::Wire,
     pool::{Length, empty},
+    records,
     together::{Question, Spokesman},
 };
 use crate::{error::Result, redact};
@@ -36,12 +37,32 @@ impl Docker {
         Ok(document)
     }
 
-    /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
-    pub(super) async fn original(&self, mut target: Target) -> Result<Value> {
-        // What is left out of the rows may be what they have to be judged by.
-        let fields = target.fields.take().filter(|_| self.sees_all());
+    /// Reads a list of containers with these of their labels: what compose or a scheduler makes has dozens of them.
+    ///
+    /// The values of labels are masked.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn list_containers(&self, target: Target, labels: &[&str]) -> Result<Vec<Container>> {
         let (wire, bytes) = self.read(target).await?;
-        let mut document = parsed(&bytes, &wire, fields.as_ref())?;
+        let mut rows: Vec<Container> = if self.sees_all() {
+            listed(&bytes, &wire, labels)?
+        } else {
+            // What is left out of the rows may be what they have to be judged by.
+            let mut document = parsed(&bytes, &wire)?;
+            Box::pin(self.sift(&wire, &mut document)).await?;
+            records::of(document, labels).unwrap_or_default()
+        };
+        for container in &mut rows {
+            container.mask(self.reveal());
+        }
+        Ok(rows)
+    }
+
+    /// As [`Docker::json`], before secrets are masked: for what has to be told apart or sent back as it was.
+    pub(super) async fn original(&self, target: Target) -> Result<Value> {
+        let (wire, bytes) = self.read(target).await?;
+        let mut document = parsed(&bytes, &wire)?;
         self.withhold(&wire, &mut document);
         // Boxed, as all that is seldom: it would make every call's future large.
         Box::pin(self.sift(&wire, &mut document)).await?;

@@ -22,50 +22,13 @@ pub struct Target {
     sealed: Vec<(&'static str, HeaderValue)>,
     pub(super) headers: Duration,
     pub(super) length: Length,
-    pub(super) fields: Option<Fields>,
-}
-
-/// What of every row of a list is wanted.
-#[derive(Debug, Clone)]
-pub(super) struct Fields {
-    /// These of its fields.
-    pub(super) names: &'static [&'static str],
-    /// These of its labels; nothing where all are.
-    pub(super) labels: Option<Vec<String>>,
 }
 
 impl Target {
     /// A path; whatever is put into it has passed [`super::names`] or came from the daemon as a full id.
     #[must_use]
     pub fn new(path: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            query: Vec::new(),
-            sealed: Vec::new(),
-            headers: HEADERS,
-            length: Length::Short,
-            fields: None,
-        }
-    }
-
-    /// Says that of every row of a list only these fields are wanted: the engine cannot be asked for fewer,
-    /// and most of a list is never shown.
-    #[must_use]
-    pub fn only(mut self, fields: &'static [&'static str]) -> Self {
-        self.fields = Some(Fields { names: fields, labels: None });
-        self
-    }
-
-    /// As [`Target::only`], and of the field `Labels` these alone: what compose or a scheduler makes has dozens of them.
-    #[must_use]
-    pub fn only_with_labels<'a>(
-        mut self,
-        fields: &'static [&'static str],
-        labels: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
-        let labels = labels.into_iter().map(str::to_owned).collect();
-        self.fields = Some(Fields { names: fields, labels: Some(labels) });
-        self
+        Self { path: path.into(), query: Vec::new(), sealed: Vec::new(), headers: HEADERS, length: Length::Short }
     }
 
     /// Adds a parameter.

@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The longest line that is read.
 pub const LONGEST_LINE: usize = 4 << 20;
+/// What most answers take.
+const USUAL_LINE: usize = 4 << 10;
 
 /// The SDK's transport over two streams.
 ///
@@ -98,7 +100,8 @@ where
 }
 
 async fn write<W: AsyncWrite + Unpin>(output: &Mutex<W>, message: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
+    let mut line = Vec::with_capacity(USUAL_LINE);
+    serde_json::to_writer(&mut line, message)?;
     line.push(b'\n');
     let mut output = output.lock().await;
     output.write_all(&line).await?;

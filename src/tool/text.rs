@@ -10,10 +10,13 @@ use crate::{
     secret::random,
 };
 
+/// What most answers take.
+const USUAL: usize = 2 << 10;
+
 /// Renders an answer: `name: value` lines, a table for every array of objects, then the summary.
 #[must_use]
 pub fn render(fields: &Json, summary: &str) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(USUAL);
     for (name, value) in fields {
         match value {
             Value::Array(rows) if rows.iter().any(Value::is_object) => table(&mut text, name, rows),

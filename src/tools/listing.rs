@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    docker::{Docker, Filters, Target},
+    docker::{Container, Docker, Filters, Target},
     error::Result,
     redact,
     tool::{
@@ -68,6 +68,11 @@ impl<'a> Labels<'a> {
     pub(crate) fn fit(&self, document: &Value) -> bool {
         let labels = document.get("Labels").and_then(Value::as_object);
         self.fit_with(|key| labels.and_then(|labels| labels.get(key)))
+    }
+
+    /// Whether a container has them all; those of [`Labels::keys`] have to be read of it.
+    pub(crate) fn fit_container(&self, container: &Container) -> bool {
+        self.fit_with(|key| container.label_value(key))
     }
 
     /// Whether a label is there under every key, with the value where one is asked for.

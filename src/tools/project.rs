@@ -5,6 +5,7 @@
 //! the result, and no file.
 
 mod bodies;
+pub(crate) mod containers;
 mod contexts;
 mod copies;
 mod named;
@@ -22,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use bodies::{PROJECT, SERVICE};
+pub(crate) use containers::{PROJECT, SERVICE};
 use contexts::Contexts;
 use copies::{Copies, Copying, below};
 pub(crate) use rehearsal::{Change, Rehearsal, Step};
@@ -32,7 +33,7 @@ pub(crate) use told::Told;
 
 use crate::{
     docker::{
-        Docker, Filters, Target,
+        Docker,
         cli::{Cli, positional},
         judge::Mark,
         names::quote,
@@ -286,16 +287,10 @@ impl Rendered {
 
     /// The ids of the containers that its services have, by service.
     async fn there(&self, reading: &Docker) -> Result<BTreeMap<String, Vec<String>>> {
-        let target = Target::new("/containers/json")
-            .only(&["Id", "Labels"])
-            .query("all", "1")
-            .filters(&Filters::default().with("label", [format!("{PROJECT}={}", self.name)]));
         let mut there = BTreeMap::<String, Vec<String>>::new();
-        for container in reading.json(target).await?.as_array().into_iter().flatten() {
-            let service = container.get("Labels").and_then(|labels| labels.get(SERVICE)?.as_str());
-            let id = container.get("Id").and_then(Value::as_str);
-            if let (Some(service), Some(id)) = (service, id) {
-                there.entry(service.to_owned()).or_default().push(id.to_owned());
+        for container in containers::of(reading, &self.name).await? {
+            if let Some(service) = container.label(SERVICE).map(str::to_owned) {
+                there.entry(service).or_default().push(container.id);
             }
         }
         Ok(there)

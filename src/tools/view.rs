@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    docker::names::quote,
+    docker::{Port, names::quote},
     error::{Error, Result},
     redact,
 };
@@ -41,23 +41,20 @@ pub(crate) fn image(reference: &str) -> String {
     if reference.starts_with("sha256:") { short_id(reference) } else { reference.to_owned() }
 }
 
-/// `8080->80/tcp`; an address in front where it is not every one.
-pub(crate) fn ports(ports: Option<&Value>) -> Vec<String> {
-    let mut shown: Vec<String> = Vec::new();
-    for port in ports.and_then(Value::as_array).into_iter().flatten() {
-        let number = |field: &str| port.get(field).and_then(Value::as_u64);
-        let (Some(private), kind) = (number("PrivatePort"), text(port, "Type")) else { continue };
-        let protocol = if kind == "tcp" { String::new() } else { format!("/{kind}") };
-        let one = match (number("PublicPort"), text(port, "IP")) {
+/// `8080->80/udp`; an address in front where it is not every one.
+pub(crate) fn ports(ports: &[Port]) -> Vec<String> {
+    let shown = |port: &Port| {
+        let private = port.private?;
+        let protocol = if port.protocol == "tcp" { String::new() } else { format!("/{}", port.protocol) };
+        Some(match (port.public, port.address.as_str()) {
             (None, _) => format!("{private}{protocol}"),
             (Some(public), "" | "0.0.0.0" | "::") => format!("{public}->{private}{protocol}"),
             (Some(public), address) => format!("{address}:{public}->{private}{protocol}"),
-        };
-        if !shown.contains(&one) {
-            shown.push(one);
-        }
-    }
-    shown.sort();
+        })
+    };
+    let mut shown: Vec<String> = ports.iter().filter_map(shown).collect();
+    shown.sort_unstable();
+    shown.dedup();
     shown
 }
 

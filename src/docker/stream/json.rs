@@ -34,7 +34,7 @@ impl JsonLines {
     pub async fn next(&mut self) -> Result<Option<Value>> {
         Ok(match self.line().await? {
             Some(line) => {
-                let read = values::parse(&line, ROOM, None);
+                let read = values::parse(&line, ROOM);
                 Some(read.map_err(|_| odd("makes no sense"))?)
             }
             None => None,
@@ -47,7 +47,7 @@ impl JsonLines {
     /// Those of [`Bytes::next`]; a line that is too long.
     pub async fn next_sound(&mut self) -> Result<Option<Value>> {
         while let Some(line) = self.line().await? {
-            if let Ok(document) = values::parse(&line, ROOM, None) {
+            if let Ok(document) = values::parse(&line, ROOM) {
                 return Ok(Some(document));
             }
         }

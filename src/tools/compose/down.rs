@@ -3,14 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::project::containers;
 use crate::{
     docker::{Docker, cli::Program, names::quote},
     error::{Error, Result},
     tool::{Access, Call, Course, LONGEST_JOB, Permission, Plan, Summary, Tool, text::count},
     tools::{
         listing::labelled,
-        project::{self, Change, PROJECT, Rehearsal, Step, Told, composing},
+        project::{self, Change, PROJECT, Rehearsal, Step, Told, composing, containers},
         view::text,
     },
 };
@@ -63,8 +62,8 @@ impl Tool for ComposeDown {
     async fn plan(&self, reading: &Docker, _: &Call) -> Result<Plan> {
         let name = project::name(&self.project)?;
         let mut plan = Plan::declared(Self::ACCESS);
-        for row in containers(reading, name).await? {
-            plan = plan.on_listed(reading.container("project", text(&row, "Id")).await)?;
+        for container in containers::of(reading, name).await? {
+            plan = plan.on_listed(reading.container("project", &container.id).await)?;
         }
         for row in labelled(reading, "/networks", PROJECT, name).await? {
             plan = plan.on_listed(reading.network("project", text(&row, "Id")).await)?;

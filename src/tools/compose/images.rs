@@ -78,7 +78,7 @@ impl Tool for ComposeImages {
         let members = members(docker, &self.project, &self.services, OneOff::Without).await?;
         let mut used: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
         for member in &members {
-            let (name, id) = (text(&member.row, "Image"), text(&member.row, "ImageID"));
+            let (name, id) = (member.container.image.as_str(), member.container.image_id.as_str());
             *used.entry((&member.service, name, id)).or_default() += 1;
         }
         let (mut rows, mut known) = (Vec::new(), BTreeMap::new());

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::project::{LONGEST, Member, OneOff, listed, members, objects, service_of, with_dependencies};
+use super::project::{LONGEST, Member, OneOff, members, objects, service_of, with_dependencies};
 use crate::{
     docker::{
         Docker,
@@ -17,6 +17,7 @@ use crate::{
     tool::{Access, Call, Course, Permission, Plan, Program, Progress, Summary, Tool, text::count},
     tools::{
         outcome::signal,
+        project::containers,
         view::{clipped, short_id, text},
     },
 };
@@ -316,15 +317,15 @@ impl Run<'_> {
             call.progress(Progress { done: 0.0, total: None, message });
         };
         let ran = cli.run(&arguments, &told).await?;
-        let now = listed(docker).await?;
+        let now = containers::of_all(docker).await?;
         let row = |container: crate::tool::Object| {
-            let after = now.iter().find(|row| text(row, "Id") == container.id);
+            let after = now.iter().find(|row| row.id == container.id);
             let was = container.fact("/State").map(|state| text(state, "Status")).unwrap_or_default();
             Row {
                 service: service_of(&container),
                 id: short_id(&container.id),
                 was: clipped(was, LONGEST),
-                state: after.map_or_else(|| "removed".to_owned(), |row| clipped(text(row, "State"), LONGEST)),
+                state: after.map_or_else(|| "removed".to_owned(), |row| clipped(&row.state, LONGEST)),
                 name: container.name,
             }
         };

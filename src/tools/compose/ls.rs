@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::project::{CONFIG_FILES, LONGEST, health, label, listed};
+use super::project::LONGEST;
 use crate::{
-    docker::Docker,
+    docker::{Container, Docker},
     error::Result,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing,
-        project::{PROJECT, SERVICE},
-        view::{clipped, few, text},
+        project::containers::{self, CONFIG_FILES, PROJECT, SERVICE, health},
+        view::{clipped, few},
     },
 };
 
@@ -81,7 +80,7 @@ impl FleetTool for ComposeLs {
     type Output = Projects;
 
     async fn ask(&self, docker: &Docker, _: &Call) -> Result<Vec<Row>> {
-        Ok(rows(docker.host(), &listed(docker).await?))
+        Ok(rows(docker.host(), &containers::of_all(docker).await?))
     }
 
     fn combine(self, answers: Vec<HostAnswer<Vec<Row>>>, call: &Call) -> Result<Projects> {
@@ -90,28 +89,28 @@ impl FleetTool for ComposeLs {
     }
 }
 
-fn rows(host: &str, containers: &[Value]) -> Vec<Row> {
-    let mut projects: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+fn rows(host: &str, containers: &[Container]) -> Vec<Row> {
+    let mut projects: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
     for container in containers {
-        if let Some(project) = label(container, PROJECT).filter(|name| !name.is_empty()) {
+        if let Some(project) = container.label(PROJECT).filter(|name| !name.is_empty()) {
             projects.entry(project).or_default().push(container);
         }
     }
-    let row = |(project, containers): (&str, Vec<&Value>)| {
+    let row = |(project, containers): (&str, Vec<&Container>)| {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for container in &containers {
-            *counts.entry(text(container, "State")).or_default() += 1;
+            *counts.entry(&container.state).or_default() += 1;
         }
         // What runs comes first.
         let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
         counts.sort_by_key(|(state, _)| *state != "running");
         let status = counts.iter().map(|(state, number)| format!("{}({number})", clipped(state, LONGEST)));
-        let services: BTreeSet<&str> = containers.iter().filter_map(|container| label(container, SERVICE)).collect();
+        let services: BTreeSet<&str> = containers.iter().filter_map(|container| container.label(SERVICE)).collect();
         Row {
             host: host.to_owned(),
             project: clipped(project, LONGEST),
             status: status.collect::<Vec<_>>().join(", "),
-            unhealthy: containers.iter().filter(|row| health(text(row, "Status")) == Some("unhealthy")).count(),
+            unhealthy: containers.iter().filter(|row| health(&row.status) == Some("unhealthy")).count(),
             services: services.len(),
             files: few(files(&containers), FILES),
         }
@@ -120,8 +119,8 @@ fn rows(host: &str, containers: &[Value]) -> Vec<Row> {
 }
 
 /// The names of the files: where they lie on somebody's machine is nobody's business.
-fn files(containers: &[&Value]) -> Vec<String> {
-    let all = containers.iter().filter_map(|container| label(container, CONFIG_FILES)).flat_map(|all| all.split(','));
+fn files(containers: &[&Container]) -> Vec<String> {
+    let all = containers.iter().filter_map(|container| container.label(CONFIG_FILES)).flat_map(|all| all.split(','));
     let names = all.filter_map(|path| path.rsplit(['/', '\\']).next()).filter(|name| !name.is_empty());
     names.map(|name| clipped(name, LONGEST)).collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -135,10 +134,10 @@ mod tests {
     #[test]
     fn a_project_is_the_sum_of_its_containers() {
         let container = |project: &str, service: &str, state: &str, status: &str| {
-            json!({"State": state, "Status": status, "Labels": {
+            Container::of(json!({"State": state, "Status": status, "Labels": {
                 PROJECT: project, SERVICE: service,
                 CONFIG_FILES: "/home/ana/shop/compose.yaml,C:\\shop\\compose.prod.yaml",
-            }})
+            }}))
         };
         let rows = rows(
             "a",
@@ -147,7 +146,7 @@ mod tests {
                 container("shop", "web", "running", "Up 2 minutes (unhealthy)"),
                 container("shop", "db", "exited", "Exited (1) 2 minutes ago"),
                 container("bank", "web", "running", "Up 2 minutes"),
-                json!({"State": "running", "Labels": {}}),
+                Container::of(json!({"State": "running", "Labels": {}})),
             ],
         );
         assert_eq!(rows.len(), 2);

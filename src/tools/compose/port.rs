@@ -2,14 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::project::one;
 use crate::{
-    docker::{Docker, names::quote},
+    docker::{Docker, Port, names::quote},
     error::Result,
     tool::{Access, Call, Plan, Summary, Tool},
-    tools::view::{clipped, few, items, ports, text},
+    tools::view::{clipped, few, ports},
 };
 
 /// How many ports an answer names.
@@ -83,8 +82,8 @@ impl Tool for ComposePort {
     async fn call(self, docker: &Docker, _: Plan, _: &Call) -> Result<Published> {
         let member = one(docker, &self.project, &self.service, self.index).await?;
         let (container, port) = (member.name(), format!("{}/{}", self.port, self.protocol.word()));
-        let published = addresses(&member.row, self.port, self.protocol);
-        let others = few(ports(member.row.get("Ports")), PORTS).join(", ");
+        let published = addresses(&member.container.ports, self.port, self.protocol);
+        let others = few(ports(&member.container.ports), PORTS).join(", ");
         let note = match others.as_str() {
             _ if !published.is_empty() => None,
             _ if !member.is_alive() => Some("the container does not run".to_owned()),
@@ -96,20 +95,18 @@ impl Tool for ComposePort {
 }
 
 /// The addresses of the host that lead to a port.
-fn addresses(row: &Value, port: u16, protocol: Protocol) -> Vec<String> {
-    let is_meant = |entry: &&Value| {
-        entry.get("PrivatePort").and_then(Value::as_u64) == Some(port.into()) && text(entry, "Type") == protocol.word()
-    };
-    let address = |entry: &Value| {
-        let public = entry.get("PublicPort").and_then(Value::as_u64)?;
-        let address = clipped(text(entry, "IP"), 64);
+fn addresses(ports: &[Port], port: u16, protocol: Protocol) -> Vec<String> {
+    let is_meant = |one: &&Port| one.private == Some(port.into()) && one.protocol == protocol.word();
+    let address = |one: &Port| {
+        let public = one.public?;
+        let address = clipped(&one.address, 64);
         Some(match address.as_str() {
             "" => format!("0.0.0.0:{public}"),
             address if address.contains(':') => format!("[{address}]:{public}"),
             address => format!("{address}:{public}"),
         })
     };
-    let mut found: Vec<String> = items(row, "Ports").filter(is_meant).filter_map(address).collect();
+    let mut found: Vec<String> = ports.iter().filter(is_meant).filter_map(address).collect();
     found.sort();
     found.dedup();
     found
@@ -120,19 +117,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::docker::Container;
 
     #[test]
     fn a_port_may_be_published_at_several_addresses() {
         let port = |ip: &str, private: u16, public: Option<u16>, kind: &str| json!({"IP": ip, "PrivatePort": private, "PublicPort": public, "Type": kind});
-        let row = json!({"Ports": [
+        let container = Container::of(json!({"Ports": [
             port("::", 80, Some(8080), "tcp"), port("0.0.0.0", 80, Some(8080), "tcp"), port("", 53, Some(5353), "udp"),
             port("127.0.0.1", 80, Some(9090), "tcp"), port("", 443, None, "tcp"),
-        ]});
-        assert_eq!(addresses(&row, 80, Protocol::Tcp), ["0.0.0.0:8080", "127.0.0.1:9090", "[::]:8080"]);
-        assert_eq!(addresses(&row, 53, Protocol::Udp), ["0.0.0.0:5353"]);
+        ]}));
+        assert_eq!(addresses(&container.ports, 80, Protocol::Tcp), ["0.0.0.0:8080", "127.0.0.1:9090", "[::]:8080"]);
+        assert_eq!(addresses(&container.ports, 53, Protocol::Udp), ["0.0.0.0:5353"]);
         for (port, protocol) in [(443, Protocol::Tcp), (53, Protocol::Tcp), (80, Protocol::Sctp)] {
-            assert!(addresses(&row, port, protocol).is_empty(), "{port}");
+            assert!(addresses(&container.ports, port, protocol).is_empty(), "{port}");
         }
-        assert!(addresses(&json!({"Ports": null}), 80, Protocol::Tcp).is_empty());
+        assert!(addresses(&Container::of(json!({"Ports": null})).ports, 80, Protocol::Tcp).is_empty());
     }
 }

@@ -2,24 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use crate::{
-    docker::{Docker, Filters, Target, names::quote},
+    docker::{Container, Docker, names::quote},
     error::{Error, Kind, Result},
     tool::Object,
     tools::{
-        listing::Labels,
-        project::{PROJECT, SERVICE},
-        view::{clipped, container_name, few, filter, text},
+        project::containers::{self, DEPENDS_ON, NUMBER, SERVICE, health, is_one_off},
+        view::{clipped, few, filter, text},
     },
 };
-
-/// The labels that compose gives its containers.
-const NUMBER: &str = "com.docker.compose.container-number";
-const ONE_OFF: &str = "com.docker.compose.oneoff";
-const DEPENDS_ON: &str = "com.docker.compose.depends_on";
-pub(super) const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
 
 /// The longest name of somebody else's that is shown, in characters.
 pub(super) const LONGEST: usize = 255;
@@ -34,8 +25,8 @@ pub(super) struct Member {
     pub(super) number: u64,
     /// Whether `compose run` made it.
     pub(super) one_off: bool,
-    /// The engine's row.
-    pub(super) row: Value,
+    /// As the engine lists it.
+    pub(super) container: Container,
 }
 
 /// Which containers of a project are meant.
@@ -48,26 +39,26 @@ pub(super) enum OneOff {
 }
 
 impl Member {
-    fn of(row: Value) -> Option<Self> {
-        let label = |name: &str| label(&row, name).unwrap_or_default();
+    fn of(container: Container) -> Option<Self> {
+        let label = |name: &str| container.label(name).unwrap_or_default();
         let (service, number) = (clipped(label(SERVICE), LONGEST), label(NUMBER).parse().unwrap_or_default());
-        let one_off = label(ONE_OFF).eq_ignore_ascii_case("true");
-        (!service.is_empty()).then_some(Self { service, number, one_off, row })
+        let one_off = is_one_off(&container);
+        (!service.is_empty()).then_some(Self { service, number, one_off, container })
     }
 
     /// The full id.
     pub(super) fn id(&self) -> &str {
-        text(&self.row, "Id")
+        &self.container.id
     }
 
     /// The container's name.
     pub(super) fn name(&self) -> String {
-        clipped(container_name(&self.row), LONGEST)
+        clipped(&self.container.name, LONGEST)
     }
 
     /// `running`, `exited` and so on.
     pub(super) fn state(&self) -> &str {
-        text(&self.row, "State")
+        &self.container.state
     }
 
     /// Whether it runs, paused or not.
@@ -77,49 +68,14 @@ impl Member {
 
     /// What its health check says, where it has one.
     pub(super) fn health(&self) -> Option<&'static str> {
-        health(text(&self.row, "Status"))
+        health(&self.container.status)
     }
 
     /// The services that it waits for when compose starts it: `db:service_healthy:false,...`.
     fn dependencies(&self) -> impl Iterator<Item = &str> {
-        let entries = label(&self.row, DEPENDS_ON).unwrap_or_default().split(',');
+        let entries = self.container.label(DEPENDS_ON).unwrap_or_default().split(',');
         entries.filter_map(|entry| entry.split(':').next()).filter(|name| !name.is_empty())
     }
-}
-
-/// A label of a row of the engine's list.
-pub(super) fn label<'a>(row: &'a Value, name: &str) -> Option<&'a str> {
-    row.get("Labels")?.get(name)?.as_str()
-}
-
-/// What the status of a row says of its health: `Up 2 minutes (healthy)`.
-pub(super) fn health(status: &str) -> Option<&'static str> {
-    let inside = status.rsplit_once('(')?.1.trim_end_matches(')');
-    match inside {
-        "healthy" => Some("healthy"),
-        "unhealthy" => Some("unhealthy"),
-        "health: starting" => Some("starting"),
-        _ => None,
-    }
-}
-
-/// The containers of every project, as the engine lists them; it hears no name, for guesses would be answered.
-pub(super) async fn listed(docker: &Docker) -> Result<Vec<Value>> {
-    let target = Target::new("/containers/json")
-        .only(&["Id", "Names", "Image", "ImageID", "State", "Status", "Ports", "Labels"])
-        .query("all", "1")
-        .filters(&Filters::default().with("label", [PROJECT]));
-    match docker.json(target).await? {
-        Value::Array(rows) => Ok(rows),
-        _ => Ok(Vec::new()),
-    }
-}
-
-/// The containers of a project, whatever they are for it.
-pub(super) async fn containers(docker: &Docker, project: &str) -> Result<Vec<Value>> {
-    let labels = Labels::default().project(Some(project));
-    let rows = listed(docker).await?;
-    Ok(rows.into_iter().filter(|row| labels.fit(row)).collect())
 }
 
 /// The containers of a project, sorted by service and number; of some of its services where any is named.
@@ -134,8 +90,7 @@ pub(super) async fn members(
 ) -> Result<Vec<Member>> {
     filter("project", project)?;
     services.iter().try_for_each(|service| filter("services", service))?;
-    let rows = containers(docker, project).await?;
-    let mut all: Vec<Member> = rows.into_iter().filter_map(Member::of).collect();
+    let mut all: Vec<Member> = containers::of(docker, project).await?.into_iter().filter_map(Member::of).collect();
     if all.is_empty() {
         return Err(
             Error::not_found(format!("there is no project {}", quote(project))).hint("compose_ls shows what there is")
@@ -231,35 +186,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tools::project::containers::{ONE_OFF, PROJECT};
 
     fn member(service: &str, number: u64, depends_on: &str) -> Member {
         let labels = json!({SERVICE: service, NUMBER: number.to_string(), ONE_OFF: "False", DEPENDS_ON: depends_on});
-        Member::of(json!({"Id": format!("{service}{number}"), "State": "running", "Labels": labels})).unwrap()
+        let row = json!({"Id": format!("{service}{number}"), "State": "running", "Labels": labels});
+        Member::of(Container::of(row)).unwrap()
     }
 
     #[test]
     fn a_row_says_what_it_is_in_its_project() {
         let web = member("web", 2, "");
         assert_eq!((web.number, web.one_off, web.is_alive()), (2, false, true));
-        let once = Member::of(json!({"Labels": {SERVICE: "web", ONE_OFF: "True", NUMBER: "x"}})).unwrap();
+        let once = Container::of(json!({"Labels": {SERVICE: "web", ONE_OFF: "True", NUMBER: "x"}}));
+        let once = Member::of(once).unwrap();
         assert_eq!((once.one_off, once.number, once.is_alive()), (true, 0, false));
         for row in [json!({}), json!({"Labels": null}), json!({"Labels": {PROJECT: "shop"}})] {
-            assert!(Member::of(row).is_none());
-        }
-    }
-
-    #[test]
-    fn health_stands_in_the_status() {
-        for (status, expected) in [
-            ("Up 2 minutes (healthy)", Some("healthy")),
-            ("Up 3 hours (unhealthy)", Some("unhealthy")),
-            ("Up 1 second (health: starting)", Some("starting")),
-            ("Up 2 minutes (Paused)", None),
-            ("Exited (0) 3 hours ago", None),
-            ("Up 2 minutes", None),
-            ("", None),
-        ] {
-            assert_eq!(health(status), expected, "{status}");
+            assert!(Member::of(Container::of(row)).is_none());
         }
     }
 

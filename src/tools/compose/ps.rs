@@ -13,7 +13,7 @@ use crate::{
         page::{Page, Wanted, paged},
         text::count,
     },
-    tools::view::{clipped, few, image, ports, short_id, text},
+    tools::view::{clipped, few, image, ports, short_id},
 };
 
 /// How many rows a page has.
@@ -111,10 +111,10 @@ fn row(member: &Member) -> Row {
         name: member.name(),
         id: short_id(member.id()),
         state: clipped(member.state(), LONGEST),
-        status: clipped(text(&member.row, "Status"), LONGEST),
+        status: clipped(&member.container.status, LONGEST),
         health: member.health(),
-        ports: few(ports(member.row.get("Ports")), PORTS),
-        image: clipped(&image(text(&member.row, "Image")), LONGEST),
+        ports: few(ports(&member.container.ports), PORTS),
+        image: clipped(&image(&member.container.image), LONGEST),
         one_off: member.one_off,
     }
 }

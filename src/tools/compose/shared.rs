@@ -4,16 +4,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::project::containers;
 use crate::{
     docker::{Docker, cli::Cli},
     error::{Kind, Result},
     tool::{Call, Permission},
     tools::{
         authorization::Authorization,
-        project::{Definition, Rendered},
+        project::{Definition, Rendered, containers},
         pull::reference::Reference,
-        view::{container_name, text},
+        view::text,
     },
 };
 
@@ -58,9 +57,8 @@ pub(super) async fn logins<'a>(
 
 /// The containers of a project, in a few words each.
 pub(super) async fn state(docker: &Docker, project: &str) -> Result<Vec<String>> {
-    let rows = containers(docker, project).await?;
-    let mut lines: Vec<String> =
-        rows.iter().map(|row| format!("{} {}", container_name(row), text(row, "Status"))).collect();
+    let rows = containers::of(docker, project).await?;
+    let mut lines: Vec<String> = rows.iter().map(|row| format!("{} {}", row.name, row.status)).collect();
     lines.sort();
     lines.truncate(MOST);
     Ok(lines)

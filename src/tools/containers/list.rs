@@ -2,16 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
-    docker::{Docker, Filters, Target},
+    docker::{Container, Docker, Filters, Target},
     error::Result,
     tool::{Call, FleetTool, HostAnswer, HostStatus, Summary, cursor::Cursor, page::Page, text::count},
     tools::{
         listing::{self, Labels},
         project::{PROJECT, SERVICE},
-        view::{bytes, clipped, container_name, few, image, ports, short_id, text},
+        view::{bytes, clipped, few, image, ports, short_id},
     },
 };
 
@@ -142,15 +141,12 @@ impl FleetTool for ListContainers {
             .with("health", self.health.map(word));
         // The engine's own `health` and `status` filters do not imply `all`; a stopped one has no health.
         let target = Target::new("/containers/json")
-            .only_with_labels(
-                &["Id", "Names", "Image", "State", "Status", "Ports", "Labels", "SizeRw"],
-                [PROJECT, SERVICE].into_iter().chain(labels.keys()),
-            )
             .query("all", if self.all || self.status.is_some() { "1" } else { "0" })
             .query("size", if self.size { "1" } else { "0" })
             .filters(&filters);
-        let listed = docker.json(target).await?;
-        let containers = listed.as_array().into_iter().flatten().filter(|container| labels.fit(container));
+        let read: Vec<&str> = [PROJECT, SERVICE].into_iter().chain(labels.keys()).collect();
+        let listed = docker.list_containers(target, &read).await?;
+        let containers = listed.iter().filter(|container| labels.fit_container(container));
         Ok(containers.map(|container| row(docker.host(), container)).collect())
     }
 
@@ -166,19 +162,18 @@ impl Row {
     }
 }
 
-fn row(host: &str, container: &Value) -> Row {
-    let label = |name: &str| container.get("Labels").and_then(|labels| labels.get(name)).and_then(Value::as_str);
+fn row(host: &str, container: &Container) -> Row {
     Row {
         host: host.to_owned(),
-        name: clipped(container_name(container), LONGEST),
-        id: short_id(text(container, "Id")),
-        image: clipped(&image(text(container, "Image")), LONGEST),
-        state: clipped(text(container, "State"), LONGEST),
-        status: clipped(text(container, "Status"), LONGEST),
-        ports: few(ports(container.get("Ports")), PORTS),
-        project: label(PROJECT).map(|project| clipped(project, LONGEST)),
-        service: label(SERVICE).map(|service| clipped(service, LONGEST)),
-        size: container.get("SizeRw").and_then(Value::as_u64).map(bytes),
+        name: clipped(&container.name, LONGEST),
+        id: short_id(&container.id),
+        image: clipped(&image(&container.image), LONGEST),
+        state: clipped(&container.state, LONGEST),
+        status: clipped(&container.status, LONGEST),
+        ports: few(ports(&container.ports), PORTS),
+        project: container.label(PROJECT).map(|project| clipped(project, LONGEST)),
+        service: container.label(SERVICE).map(|service| clipped(service, LONGEST)),
+        size: container.written.map(bytes),
     }
 }
 

@@ -7,13 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::Rendered;
+use super::{PROJECT, Rendered};
 use crate::tool::BodyKind;
-
-/// The label by which the containers and volumes of a project know each other.
-pub(crate) const PROJECT: &str = "com.docker.compose.project";
-/// The label that says which of its services a container is.
-pub(crate) const SERVICE: &str = "com.docker.compose.service";
 
 /// The fields of a service that the engine has under another name in `HostConfig`, with the same values.
 const SAME: &[(&str, &str)] = &[
