@@ -49,6 +49,7 @@ mod push;
 mod recreate;
 mod registries;
 mod scout;
+mod sharing;
 mod sight;
 mod ssh;
 mod ssh_load;

@@ -1,8 +1,11 @@
 //! A recording proxy in front of an engine's socket: it forwards bytes both ways and notes every request.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use quaymaster::docker::guard::{Class, Wire, classify};
@@ -55,6 +58,11 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// A proxy in front of the engine on this socket.
     pub(crate) fn before(engine: &str) -> Self {
+        Self::pausing(engine, "", Duration::ZERO)
+    }
+
+    /// The same, which holds back for a while what the engine answers to requests whose target contains a text.
+    pub(crate) fn pausing(engine: &str, text: &'static str, pause: Duration) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let listener = UnixListener::bind(directory.path().join("recorder.sock")).expect("a socket");
         let recorded = Arc::<Mutex<Vec<Recorded>>>::default();
@@ -66,7 +74,7 @@ impl Recorder {
                 let (log, engine) = (log.clone(), engine.clone());
                 connections.spawn(async move {
                     let engine = UnixStream::connect(&engine).await.expect("the engine");
-                    forward(client, engine, &log).await;
+                    forward(client, engine, &log, text, pause).await;
                 });
             }
         });
@@ -90,17 +98,29 @@ impl Drop for Recorder {
     }
 }
 
-async fn forward(client: UnixStream, engine: UnixStream, log: &Mutex<Vec<Recorded>>) {
+async fn forward(
+    client: UnixStream,
+    engine: UnixStream,
+    log: &Mutex<Vec<Recorded>>,
+    text: &'static str,
+    pause: Duration,
+) {
     let (from_client, to_client) = client.into_split();
     let (from_engine, to_engine) = engine.into_split();
     // Raised by an answer that hands the connection over to another protocol.
     let switched = AtomicBool::new(false);
+    // Raised by a request whose answer is held back.
+    let held = AtomicBool::new(false);
     let mut parser = Parser::default();
     let there = copy(from_client, to_engine, |chunk| {
         if switched.load(Ordering::SeqCst) {
-            return;
+            return Duration::ZERO;
         }
-        parser.push(chunk, &mut |request| log.lock().expect("the record").push(request));
+        parser.push(chunk, &mut |request| {
+            held.store(!pause.is_zero() && request.target.contains(text), Ordering::SeqCst);
+            log.lock().expect("the record").push(request);
+        });
+        Duration::ZERO
     });
     let mut last = Vec::new();
     let back = copy(from_engine, to_client, |chunk| {
@@ -110,14 +130,23 @@ async fn forward(client: UnixStream, engine: UnixStream, log: &Mutex<Vec<Recorde
             switched.store(true, Ordering::SeqCst);
         }
         last.clear();
+        if held.swap(false, Ordering::SeqCst) { pause } else { Duration::ZERO }
     });
     tokio::join!(there, back);
 }
 
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut look: impl FnMut(&[u8])) {
+/// Copies what comes, each part once it was looked at and for as long as the look says afterwards.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut look: impl FnMut(&[u8]) -> Duration,
+) {
     let mut chunk = Vec::with_capacity(16 << 10);
     while from.read_buf(&mut chunk).await.is_ok_and(|read| read > 0) {
-        look(&chunk);
+        let pause = look(&chunk);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         if to.write_all(&chunk).await.is_err() {
             break;
         }
