@@ -117,7 +117,7 @@ async fn forward(
             return Duration::ZERO;
         }
         parser.push(chunk, &mut |request| {
-            held.store(!pause.is_zero() && request.target.contains(text), Ordering::SeqCst);
+            held.store(request.target.contains(text), Ordering::SeqCst);
             log.lock().expect("the record").push(request);
         });
         Duration::ZERO
@@ -135,7 +135,7 @@ async fn forward(
     tokio::join!(there, back);
 }
 
-/// Copies what comes, each part once it was looked at and for as long as the look says afterwards.
+/// Copies what comes; each part is looked at, and held back for as long as the look says.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

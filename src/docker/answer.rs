@@ -107,7 +107,8 @@ pub(super) fn listed<R: Record>(bytes: &[u8], wire: &Wire, labels: &[&str]) -> R
     rows.ok_or_else(|| unasked(bytes))
 }
 
-fn unasked(bytes: &[u8]) -> Error {
+/// An answer of another kind than what was asked for.
+pub(super) fn unasked(bytes: &[u8]) -> Error {
     Error::docker("the daemon's answer is not what was asked for")
         .hint("ask the person to run \"quaymaster check\"")
         .detail(sample(bytes))

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Container, Docker, Target,
-    answer::{drop_field, foreign, is_page, listed, parsed, refused, withheld},
+    answer::{drop_field, foreign, is_page, listed, parsed, refused, unasked, withheld},
     bulkhead::Entry,
     guard::Wire,
     pool::{Length, empty},
@@ -51,7 +51,7 @@ impl Docker {
             // What is left out of the rows may be what they have to be judged by.
             let mut document = parsed(&bytes, &wire)?;
             Box::pin(self.sift(&wire, &mut document)).await?;
-            records::of(document, labels).unwrap_or_default()
+            records::of(document, labels).ok_or_else(|| unasked(&bytes))?
         };
         for container in &mut rows {
             container.mask(self.reveal());

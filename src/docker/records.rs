@@ -7,7 +7,7 @@ use std::{fmt, marker::PhantomData};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::values::{self, ALLOCATION, Room, Unread};
+use super::values::{self, Room, Unread};
 
 /// An object of which some fields are read.
 pub(super) trait Record: Default {
@@ -212,13 +212,9 @@ impl<'de, R: Record> Shape<'de> for Records<R> {
     }
 
     fn of_list<A: SeqAccess<'de>>(self, mut items: A, reader: Reader<'_>) -> Result<Option<Vec<R>>, A::Error> {
-        let (mut list, mut places) = (Vec::new(), 0);
+        let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(As { shape: One(PhantomData), reader })? {
-            if list.len() == places {
-                places = (2 * places).max(4);
-                reader.room.take((places - list.len()) * size_of::<R>() + ALLOCATION)?;
-                list.reserve_exact(places - list.len());
-            }
+            reader.room.place_in(&mut list)?;
             list.push(item);
         }
         Ok(Some(list))
@@ -255,7 +251,8 @@ impl<'de> Shape<'de> for Labels {
                 continue;
             };
             // As often as there is room for: one name may stand there again and again.
-            reader.room.take(2 * size_of::<(String, Value)>() + name.len() + ALLOCATION)?;
+            reader.room.place_in(&mut labels)?;
+            reader.room.text(name.len())?;
             labels.push((name.to_owned(), entries.next_value_seed(As { shape: Label, reader })?));
         }
         Ok(labels)

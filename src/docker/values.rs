@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// What an allocation costs beside what is in it.
-pub(super) const ALLOCATION: usize = 16;
+const ALLOCATION: usize = 16;
 /// What one entry of an object takes: its key, its value, its hash.
 const ENTRY: usize = size_of::<String>() + size_of::<Value>() + size_of::<u64>();
 /// What one place in the index of an object takes.
@@ -72,6 +72,16 @@ impl Room {
         Err(E::custom("it takes too much memory"))
     }
 
+    /// Takes what one more item of a list needs, and makes the place for it.
+    pub(super) fn place_in<T, E: serde::de::Error>(&self, list: &mut Vec<T>) -> Result<(), E> {
+        if list.len() == list.capacity() {
+            let more = list.len().max(4);
+            self.take(more * size_of::<T>() + ALLOCATION)?;
+            list.reserve_exact(more);
+        }
+        Ok(())
+    }
+
     pub(super) fn text<E: serde::de::Error>(&self, length: usize) -> Result<(), E> {
         if length == 0 { Ok(()) } else { self.take(length + ALLOCATION) }
     }
@@ -124,13 +134,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        let mut places = 0;
         while let Some(value) = items.next_element_seed(self)? {
-            if list.len() == places {
-                places = (2 * places).max(4);
-                self.room.take((places - list.len()) * size_of::<Value>() + ALLOCATION)?;
-                list.reserve_exact(places - list.len());
-            }
+            self.room.place_in(&mut list)?;
             list.push(value);
         }
         Ok(Value::Array(list))

@@ -11,8 +11,8 @@ use crate::{
     redact,
 };
 
-/// What writes the schema of a type: its [`schemars::JsonSchema::json_schema`]. What is made of it is compiled once and not
-/// for every tool.
+/// What writes the schema of a type: its [`schemars::JsonSchema::json_schema`]. What is made of it is compiled once
+/// and not for every tool.
 pub type Describe = fn(&mut SchemaGenerator) -> Schema;
 
 /// The description and the input schema of a struct: a flat object, everything inlined, one type

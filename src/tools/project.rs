@@ -289,8 +289,9 @@ impl Rendered {
     async fn there(&self, reading: &Docker) -> Result<BTreeMap<String, Vec<String>>> {
         let mut there = BTreeMap::<String, Vec<String>>::new();
         for container in containers::of(reading, &self.name).await? {
-            if let Some(service) = container.label(SERVICE).map(str::to_owned) {
-                there.entry(service).or_default().push(container.id);
+            // One without an id cannot be named in what is sent.
+            if let Some(service) = container.label(SERVICE).filter(|_| !container.id.is_empty()) {
+                there.entry(service.to_owned()).or_default().push(container.id);
             }
         }
         Ok(there)
